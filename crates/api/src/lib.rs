@@ -1,0 +1,1 @@
+//! Every kind Muster adds to the Kubernetes API. No I/O.

@@ -1,0 +1,1 @@
+//! Ids, clock, quantities, error chains and task spawning. Knows nothing of Kubernetes.

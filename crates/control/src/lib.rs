@@ -1,0 +1,1 @@
+//! Controller machinery over kube-rs.

@@ -1,0 +1,1 @@
+//! What a type is: parse, validate, default, prune, merge, print. No HTTP.

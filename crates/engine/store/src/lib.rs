@@ -1,0 +1,1 @@
+//! Revisioned keys, watch, durability. Knows no object type.

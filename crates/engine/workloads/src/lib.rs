@@ -1,0 +1,1 @@
+//! Deployments, ReplicaSets, DaemonSets, Services, namespaces, garbage collection.

@@ -1,0 +1,1 @@
+//! Detectors; they file Problems and do nothing else.

@@ -1,0 +1,1 @@
+//! Sites, machines, inventory, roles, the disruption ledger.

@@ -1,0 +1,1 @@
+//! CNI, service proxy, cluster DNS.
