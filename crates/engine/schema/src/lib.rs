@@ -1,1 +1,13 @@
-//! What a type is: parse, validate, default, prune, merge, print. No HTTP.
+//! What a type is: parse, validate, default, prune, merge, print. Tables, no HTTP.
+//!
+//! Built-in kinds and custom resources are described by the same [`Schema`] nodes and go through the same
+//! functions. This crate performs no I/O, knows no revision and no user.
+
+mod kind;
+mod types;
+
+pub use kind::{Column, Gvk, Kind, ScalePaths, Scope, Subresource};
+pub use types::{
+    Bound, Definitions, Field, Format, Limits, ListKind, MapKind, Node, NodeId, PatchStrategy, Rule, Scalar,
+    Schema, Shape, Wire,
+};
