@@ -3,11 +3,16 @@
 //! Built-in kinds and custom resources are described by the same [`Schema`] nodes and go through the same
 //! functions. This crate performs no I/O, knows no revision and no user.
 
+mod error;
 mod kind;
+mod pattern;
+pub mod structural;
 mod types;
 
+pub use error::{FieldError, FieldErrorKind};
 pub use kind::{Column, Gvk, Kind, ScalePaths, Scope, Subresource};
+pub use pattern::{Pattern, PatternError};
 pub use types::{
-    Bound, Definitions, Field, Format, Limits, ListKind, MapKind, Node, NodeId, PatchStrategy, Rule, Scalar,
+    Bound, Checks, Definitions, Field, Format, Limits, ListKind, MapKind, Node, NodeId, PatchStrategy, Rule, Scalar,
     Schema, Shape, Wire,
 };
