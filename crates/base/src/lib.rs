@@ -1,1 +1,9 @@
-//! Ids, clock, quantities, error chains and task spawning. Knows nothing of Kubernetes.
+//! What every crate of Muster stands on: time, task spawning, error chains, quantities, back-off.
+//!
+//! Deliberately not here: anything that knows Kubernetes, HTTP or a disk format.
+
+pub mod backoff;
+pub mod clock;
+pub mod error;
+pub mod quantity;
+pub mod task;
