@@ -96,7 +96,12 @@ pub struct FieldError {
 }
 
 impl FieldError {
-    fn new(kind: FieldErrorKind, path: impl Into<String>, bad: Option<Value>, detail: impl Into<String>) -> Self {
+    fn new(
+        kind: FieldErrorKind,
+        path: impl Into<String>,
+        bad: Option<Value>,
+        detail: impl Into<String>,
+    ) -> Self {
         Self { kind, path: path.into(), bad_value: bad, detail: detail.into() }
     }
 
@@ -150,13 +155,23 @@ impl FieldError {
     /// A list has `found` items, more than `max`.
     pub fn too_many(path: impl Into<String>, found: u64, max: u64) -> Self {
         let unit = if max == 1 { "item" } else { "items" };
-        Self::new(FieldErrorKind::TooMany, path, Some(found.into()), format!("must have at most {max} {unit}"))
+        Self::new(
+            FieldErrorKind::TooMany,
+            path,
+            Some(found.into()),
+            format!("must have at most {max} {unit}"),
+        )
     }
 
     /// A list has `found` items, fewer than `min`.
     pub fn too_few(path: impl Into<String>, found: u64, min: u64) -> Self {
         let unit = if min == 1 { "item" } else { "items" };
-        Self::new(FieldErrorKind::TooFew, path, Some(found.into()), format!("must have at least {min} {unit}"))
+        Self::new(
+            FieldErrorKind::TooFew,
+            path,
+            Some(found.into()),
+            format!("must have at least {min} {unit}"),
+        )
     }
 
     /// The text without the path, as status causes carry it.
@@ -177,7 +192,9 @@ impl FieldError {
 fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => quote(text),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            value.to_string()
+        }
     }
 }
 

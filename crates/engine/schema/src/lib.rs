@@ -13,6 +13,6 @@ pub use error::{FieldError, FieldErrorKind};
 pub use kind::{Column, Gvk, Kind, ScalePaths, Scope, Subresource};
 pub use pattern::{Pattern, PatternError};
 pub use types::{
-    Bound, Checks, Definitions, Field, Format, Limits, ListKind, MapKind, Node, NodeId, PatchStrategy, Rule, Scalar,
-    Schema, Shape, Wire,
+    Bound, Checks, Definitions, Field, Format, Limits, ListKind, MapKind, Node, NodeId, PatchStrategy, Rule,
+    Scalar, Schema, Shape, Wire,
 };

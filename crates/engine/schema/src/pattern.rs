@@ -21,7 +21,8 @@ pub struct PatternError {
 impl Pattern {
     /// Compiles an RE2 expression.
     pub fn compile(text: &str) -> Result<Self, PatternError> {
-        let regex = Regex::new(&translate(text)).map_err(|error| PatternError { reason: error.to_string() })?;
+        let regex =
+            Regex::new(&translate(text)).map_err(|error| PatternError { reason: error.to_string() })?;
         Ok(Self { text: text.into(), regex })
     }
 
@@ -69,9 +70,10 @@ fn translate(text: &str) -> String {
             }
             '[' if !text[at..].starts_with("[:") => out.push_str("\\["),
             ']' if class_start.is_some_and(|start| at > start) => {
-                let closes_posix = text[..at].ends_with(':') && text[..at].rfind("[:").is_some_and(|open| {
-                    class_start.is_some_and(|start| open >= start) && !text[open..at].contains(']')
-                });
+                let closes_posix = text[..at].ends_with(':')
+                    && text[..at].rfind("[:").is_some_and(|open| {
+                        class_start.is_some_and(|start| open >= start) && !text[open..at].contains(']')
+                    });
                 out.push(']');
                 if !closes_posix {
                     class_start = None;

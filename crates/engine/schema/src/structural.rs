@@ -45,7 +45,13 @@ impl Walk<'_> {
             checks::nested(checks, value, path, &mut self.errors);
         }
         if let Some(limits) = &node.limits {
-            checks::limits(limits, matches!(node.shape, Shape::Scalar(Scalar::Number)), value, path, &mut self.errors);
+            checks::limits(
+                limits,
+                matches!(node.shape, Shape::Scalar(Scalar::Number)),
+                value,
+                path,
+                &mut self.errors,
+            );
         }
         checks::allowed(&node.allowed, value, path, &mut self.errors);
         self.children(&node.shape, value, old, path);
@@ -86,9 +92,16 @@ impl Walk<'_> {
                 for (name, field) in fields {
                     match map.get(&**name) {
                         Some(item) => {
-                            self.node(field.node, item, old.and_then(|old| old.get(&**name)), &join(path, name));
+                            self.node(
+                                field.node,
+                                item,
+                                old.and_then(|old| old.get(&**name)),
+                                &join(path, name),
+                            );
                         }
-                        None if field.required => self.errors.push(FieldError::required(join(path, name), "")),
+                        None if field.required => {
+                            self.errors.push(FieldError::required(join(path, name), ""))
+                        }
                         None => {}
                     }
                 }
@@ -96,7 +109,10 @@ impl Walk<'_> {
                     self.embedded(map, path);
                 }
             }
-            (Shape::Any | Shape::Scalar(_) | Shape::List { .. } | Shape::Map { .. } | Shape::Object { .. }, _) => {}
+            (
+                Shape::Any | Shape::Scalar(_) | Shape::List { .. } | Shape::Map { .. } | Shape::Object { .. },
+                _,
+            ) => {}
         }
     }
 
@@ -143,7 +159,9 @@ fn wanted_scalar(scalar: Scalar, value: &Value) -> Option<&'static str> {
 
 fn is_whole(value: &Value) -> bool {
     match value {
-        Value::Number(number) => !number.is_f64() || number.as_f64().is_some_and(|float| float.fract() == 0.0),
+        Value::Number(number) => {
+            !number.is_f64() || number.as_f64().is_some_and(|float| float.fract() == 0.0)
+        }
         Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => false,
     }
 }

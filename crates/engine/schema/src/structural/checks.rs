@@ -11,10 +11,8 @@ pub(super) fn allowed(values: &[Value], value: &Value, path: &str, errors: &mut 
     if values.is_empty() || values.iter().any(|candidate| same(candidate, value)) {
         return;
     }
-    let texts: Vec<String> = values
-        .iter()
-        .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
-        .collect();
+    let texts: Vec<String> =
+        values.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect();
     errors.push(FieldError::not_supported(path, value.clone(), &texts));
 }
 
@@ -75,7 +73,11 @@ fn string(limits: &Limits, text: &str, path: &str, errors: &mut Vec<FieldError>)
 fn number(limits: &Limits, float: bool, found: &Number, path: &str, errors: &mut Vec<FieldError>) {
     let Some(value) = found.as_f64() else { return };
     let mut refuse = |detail: String| {
-        errors.push(FieldError::invalid(path, Value::Number(found.clone()), format!("{path} in body {detail}")));
+        errors.push(FieldError::invalid(
+            path,
+            Value::Number(found.clone()),
+            format!("{path} in body {detail}"),
+        ));
     };
     if let Some((min, bound)) = limits.minimum {
         match bound {
@@ -88,7 +90,9 @@ fn number(limits: &Limits, float: bool, found: &Number, path: &str, errors: &mut
     }
     if let Some((max, bound)) = limits.maximum {
         match bound {
-            Bound::Inclusive if value > max => refuse(format!("should be less than or equal to {}", shown(max))),
+            Bound::Inclusive if value > max => {
+                refuse(format!("should be less than or equal to {}", shown(max)))
+            }
             Bound::Exclusive if value >= max => refuse(format!("should be less than {}", shown(max))),
             Bound::Inclusive | Bound::Exclusive => {}
         }
@@ -96,7 +100,10 @@ fn number(limits: &Limits, float: bool, found: &Number, path: &str, errors: &mut
     if let Some(factor) = limits.multiple_of.filter(|factor| !is_multiple(value, *factor)) {
         refuse(format!("should be a multiple of {}", shown(factor)));
     }
-    if !float && limits.format.as_deref() == Some("int32") && (value < -2_147_483_648.0 || value > 2_147_483_647.0) {
+    if !float
+        && limits.format.as_deref() == Some("int32")
+        && !(-2_147_483_648.0..=2_147_483_647.0).contains(&value)
+    {
         let detail = format!("Checked value must be of type integer with format int32 in {path}");
         errors.push(FieldError::invalid("<nil>", Value::from(""), detail));
     }
@@ -141,7 +148,8 @@ fn judge(checks: &Checks, value: &Value, path: &str) -> Vec<FieldError> {
 }
 
 fn junctors(checks: &Checks, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
-    let composite = |text: String| FieldError::invalid("<nil>", Value::from(""), format!("{} {text}", quote(path)));
+    let composite =
+        |text: String| FieldError::invalid("<nil>", Value::from(""), format!("{} {text}", quote(path)));
     if !checks.any_of.is_empty() {
         let results: Vec<_> = checks.any_of.iter().map(|inner| judge(inner, value, path)).collect();
         if results.iter().all(|found| !found.is_empty()) {
@@ -153,10 +161,13 @@ fn junctors(checks: &Checks, value: &Value, path: &str, errors: &mut Vec<FieldEr
         let results: Vec<_> = checks.one_of.iter().map(|inner| judge(inner, value, path)).collect();
         let valid = results.iter().filter(|found| found.is_empty()).count();
         if valid == 0 {
-            errors.push(composite("must validate one and only one schema (oneOf). Found none valid".to_owned()));
+            errors.push(composite(
+                "must validate one and only one schema (oneOf). Found none valid".to_owned(),
+            ));
             errors.extend(fewest(results));
         } else if valid > 1 {
-            let text = format!("must validate one and only one schema (oneOf). Found {valid} valid alternatives");
+            let text =
+                format!("must validate one and only one schema (oneOf). Found {valid} valid alternatives");
             errors.push(composite(text));
         }
     }

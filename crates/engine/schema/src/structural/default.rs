@@ -45,6 +45,9 @@ fn node(schema: &Schema, id: NodeId, value: &mut Value) {
                 }
             }
         }
-        (Shape::Any | Shape::Scalar(_) | Shape::List { .. } | Shape::Map { .. } | Shape::Object { .. }, _) => {}
+        (
+            Shape::Any | Shape::Scalar(_) | Shape::List { .. } | Shape::Map { .. } | Shape::Object { .. },
+            _,
+        ) => {}
     }
 }

@@ -30,7 +30,9 @@ pub(super) fn holds(format: &str, text: &str) -> bool {
         "uuid3" => uuid(text, Some(b'3'), ""),
         "uuid4" => uuid(text, Some(b'4'), "89abAB"),
         "uuid5" => uuid(text, Some(b'5'), "89abAB"),
-        "hostname" => text.len() <= 255 && HOSTNAME.is_match(text) && text.split('.').all(|part| part.len() <= 63),
+        "hostname" => {
+            text.len() <= 255 && HOSTNAME.is_match(text) && text.split('.').all(|part| part.len() <= 63)
+        }
         "email" => email(text),
         "uri" => uri(text),
         "hexcolor" => {
@@ -58,7 +60,8 @@ fn go_duration(text: &str) -> bool {
         if number.parse::<f64>().is_err() {
             return false;
         }
-        let Some(unit) = ["ns", "us", "µs", "μs", "ms", "s", "m", "h"].iter().find(|unit| tail.starts_with(**unit))
+        let Some(unit) =
+            ["ns", "us", "µs", "μs", "ms", "s", "m", "h"].iter().find(|unit| tail.starts_with(**unit))
         else {
             return false;
         };
@@ -77,7 +80,8 @@ fn label(text: &str) -> bool {
 fn cidr(text: &str) -> bool {
     let Some((address, prefix)) = text.split_once('/') else { return false };
     let Ok(prefix) = prefix.parse::<u8>() else { return false };
-    (address.parse::<Ipv4Addr>().is_ok() && prefix <= 32) || (address.parse::<Ipv6Addr>().is_ok() && prefix <= 128)
+    (address.parse::<Ipv4Addr>().is_ok() && prefix <= 32)
+        || (address.parse::<Ipv6Addr>().is_ok() && prefix <= 128)
 }
 
 fn mac(text: &str) -> bool {
@@ -101,7 +105,10 @@ fn uuid(text: &str, version: Option<u8>, variants: &str) -> bool {
 fn email(text: &str) -> bool {
     let address = text.rsplit_once('<').map_or(text, |(_, rest)| rest.trim_end_matches('>'));
     address.split_once('@').is_some_and(|(local, domain)| {
-        !local.is_empty() && !domain.is_empty() && !domain.contains('@') && !address.contains(char::is_whitespace)
+        !local.is_empty()
+            && !domain.is_empty()
+            && !domain.contains('@')
+            && !address.contains(char::is_whitespace)
     })
 }
 

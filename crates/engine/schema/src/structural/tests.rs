@@ -25,10 +25,22 @@ impl Arena {
 }
 
 fn object(fields: &[(&str, NodeId, bool)]) -> Shape {
-    let field = |node, required| Field { node, required, patch: PatchStrategy::default(), wire: None, description: None };
+    let field = |node, required| Field {
+        node,
+        required,
+        patch: PatchStrategy::default(),
+        wire: None,
+        description: None,
+    };
     let fields: BTreeMap<_, _> =
         fields.iter().map(|(name, node, required)| ((*name).into(), field(*node, *required))).collect();
-    Shape::Object { fields, definition: None, preserve_unknown: false, embedded: false, kind: MapKind::Granular }
+    Shape::Object {
+        fields,
+        definition: None,
+        preserve_unknown: false,
+        embedded: false,
+        kind: MapKind::Granular,
+    }
 }
 
 /// `{spec: {replicas!: int 0..10, name: string, ports: map-list by port, tags: set, labels: map, free: any}}`
@@ -87,7 +99,9 @@ fn every_wrong_place_is_named_with_upstream_words() {
     );
     check(
         json!({"spec": {"replicas": "3"}}),
-        &["spec.replicas: Invalid value: \"string\": spec.replicas in body must be of type integer: \"string\""],
+        &[
+            "spec.replicas: Invalid value: \"string\": spec.replicas in body must be of type integer: \"string\"",
+        ],
     );
     check(json!({"spec": {}}), &["spec.replicas: Required value"]);
     check(
@@ -100,14 +114,22 @@ fn every_wrong_place_is_named_with_upstream_words() {
     );
     check(
         json!({"spec": {"replicas": 1, "labels": {"a": 1}}}),
-        &["spec.labels.a: Invalid value: \"integer\": spec.labels.a in body must be of type string: \"integer\""],
+        &[
+            "spec.labels.a: Invalid value: \"integer\": spec.labels.a in body must be of type string: \"integer\"",
+        ],
     );
-    check(json!({"spec": null}), &["spec: Invalid value: \"null\": spec in body must be of type object: \"null\""]);
+    check(
+        json!({"spec": null}),
+        &["spec: Invalid value: \"null\": spec in body must be of type object: \"null\""],
+    );
 }
 
 #[test]
 fn list_items_are_unique_by_value_or_key_and_told_once() {
-    check(json!({"spec": {"replicas": 1, "tags": ["a", "b", "a", "a"]}}), &["spec.tags[2]: Duplicate value: \"a\""]);
+    check(
+        json!({"spec": {"replicas": 1, "tags": ["a", "b", "a", "a"]}}),
+        &["spec.tags[2]: Duplicate value: \"a\""],
+    );
     check(
         json!({"spec": {"replicas": 1, "ports": [{"port": 80}, {"port": "80"}, {"port": 80, "note": "x"}]}}),
         &["spec.ports[2]: Duplicate value: {\"port\":80}"],
