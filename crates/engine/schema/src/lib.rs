@@ -5,6 +5,7 @@
 
 mod error;
 mod kind;
+pub mod merge;
 mod pattern;
 pub mod structural;
 mod types;
