@@ -1,0 +1,6 @@
+//! The store from outside, through its public interface.
+
+mod commit;
+mod snapshot;
+mod text;
+mod watch;
