@@ -3,6 +3,8 @@
 //! Built-in kinds and custom resources are described by the same [`Schema`] nodes and go through the same
 //! functions. This crate performs no I/O, knows no revision and no user.
 
+pub mod cel;
+pub mod crd;
 mod error;
 mod kind;
 pub mod merge;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::cel::Compiled;
 use crate::pattern::Pattern;
 
 /// Index of a [`Node`] in its [`Definitions`].
@@ -288,4 +289,6 @@ pub struct Rule {
     pub field_path: Option<Box<str>>,
     /// Whether the rule also runs where there is no old value.
     pub optional_old_self: bool,
+    /// The programs; a rule without is not run.
+    pub compiled: Option<Compiled>,
 }
