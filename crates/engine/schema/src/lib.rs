@@ -3,11 +3,13 @@
 //! Built-in kinds and custom resources are described by the same [`Schema`] nodes and go through the same
 //! functions. This crate performs no I/O, knows no revision and no user.
 
+mod catalog;
 mod kind;
 mod types;
 
+pub use catalog::{Catalog, Resource, description};
 pub use kind::{Column, Gvk, Kind, ScalePaths, Scope, Subresource};
 pub use types::{
-    Bound, Definitions, Field, Format, Limits, ListKind, MapKind, Node, NodeId, PatchStrategy, Rule, Scalar,
-    Schema, Shape, Wire,
+    Bound, Definitions, Field, Format, Limits, ListKind, MapKind, Node, NodeId, PatchStrategy, Presence,
+    Rule, Scalar, Schema, Shape, Wire, WireForm,
 };
