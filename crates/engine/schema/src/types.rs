@@ -231,11 +231,44 @@ pub struct PatchStrategy {
     pub merge_key: Option<Box<str>>,
 }
 
-/// Protobuf encoding of a field (from `generated.proto`).
+/// Encoding of a built-in field (from `generated.proto` and the struct tags beside it).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wire {
     /// Field number.
     pub number: u32,
+    /// Numbers of the messages around the field that have no JSON name of their own (inlined structs), outermost
+    /// first; 0 stands for none.
+    pub within: [u32; 2],
+    /// How the value is written.
+    pub form: WireForm,
+    /// What a zero value means.
+    pub presence: Presence,
+}
+
+/// How a built-in field is written in protobuf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WireForm {
+    /// As its shape says.
+    Direct,
+    /// Lists (or the lists in a map) stand in a message of their own with `items = 1`.
+    Wrapped,
+    /// `JSONSchemaPropsOrArray`.
+    SchemaOrArray,
+    /// `JSONSchemaPropsOrBool`.
+    SchemaOrBool,
+    /// `JSONSchemaPropsOrStringArray`.
+    SchemaOrStrings,
+}
+
+/// What absence and zero mean for a built-in field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// Absent and zero differ (a pointer in the reference implementation).
+    Optional,
+    /// Zero is absent and is never written.
+    OmitZero,
+    /// Absent is zero and is always written.
+    Always,
 }
 
 /// Bounds of a value (structural schemas).
