@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::cel::Compiled;
 use crate::pattern::Pattern;
 
 /// Index of a [`Node`] in its [`Definitions`].
@@ -230,11 +231,44 @@ pub struct PatchStrategy {
     pub merge_key: Option<Box<str>>,
 }
 
-/// Protobuf encoding of a field (from `generated.proto`).
+/// Encoding of a built-in field (from `generated.proto` and the struct tags beside it).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wire {
     /// Field number.
     pub number: u32,
+    /// Numbers of the messages around the field that have no JSON name of their own (inlined structs), outermost
+    /// first; 0 stands for none.
+    pub within: [u32; 2],
+    /// How the value is written.
+    pub form: WireForm,
+    /// What a zero value means.
+    pub presence: Presence,
+}
+
+/// How a built-in field is written in protobuf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WireForm {
+    /// As its shape says.
+    Direct,
+    /// Lists (or the lists in a map) stand in a message of their own with `items = 1`.
+    Wrapped,
+    /// `JSONSchemaPropsOrArray`.
+    SchemaOrArray,
+    /// `JSONSchemaPropsOrBool`.
+    SchemaOrBool,
+    /// `JSONSchemaPropsOrStringArray`.
+    SchemaOrStrings,
+}
+
+/// What absence and zero mean for a built-in field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// Absent and zero differ (a pointer in the reference implementation).
+    Optional,
+    /// Zero is absent and is never written.
+    OmitZero,
+    /// Absent is zero and is always written.
+    Always,
 }
 
 /// Bounds of a value (structural schemas).
@@ -288,4 +322,6 @@ pub struct Rule {
     pub field_path: Option<Box<str>>,
     /// Whether the rule also runs where there is no old value.
     pub optional_old_self: bool,
+    /// The programs; a rule without is not run.
+    pub compiled: Option<Compiled>,
 }
