@@ -20,12 +20,13 @@ use muster_store::Store;
 
 pub use body::ReplyBody;
 pub use config::Config;
-pub use dialer::{DialError, LogOptions, NoNodes, NodeDialer};
+pub use dialer::{ByteStream, DialError, Follow as FollowLog, LogOptions, NoNodes, NodeDialer, Previous, Timestamps};
 pub use in_process::InProcess;
 pub use listener::{ListenError, Tls};
 pub use metrics::Metrics;
+pub(crate) use metrics::Running;
 pub(crate) use registry::{Origin, Registry, Served};
-pub(crate) use reply::{Reply, document, object, raw};
+pub(crate) use reply::{Reply, document, metadata_document, object, raw};
 
 use crate::authn::{SigningKey, Tokens};
 use crate::authz::Authorizer;
@@ -63,7 +64,7 @@ pub(crate) struct Inner {
     pub(crate) tokens: Tokens,
     pub(crate) registry: Follow<Registry>,
     pub(crate) addresses: Follow<crate::admission::Addresses>,
-    pub(crate) allocation: tokio::sync::Mutex<()>,
+    pub(crate) allocation: Arc<tokio::sync::Mutex<()>>,
     pub(crate) metrics: Metrics,
     pub(crate) exposition: Arc<dyn Fn() -> String + Send + Sync>,
     pub(crate) dialer: Arc<dyn NodeDialer>,
@@ -86,7 +87,7 @@ impl ApiServer {
                 crate::admission::Addresses::FOLLOWED,
                 crate::admission::Addresses::default(),
             ),
-            allocation: tokio::sync::Mutex::new(()),
+            allocation: Arc::default(),
             clock: parts.clock,
             tasks: parts.tasks,
             metrics: parts.metrics,

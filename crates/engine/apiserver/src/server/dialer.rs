@@ -17,8 +17,6 @@ pub struct LogOptions {
     pub uid: String,
     /// The container.
     pub container: String,
-    /// The query string as sent, for what is not read here.
-    pub query: String,
     /// Whether to go on as the container writes.
     pub follow: Follow,
     /// The container before the last restart.
