@@ -4,6 +4,7 @@
 //! functions. This crate performs no I/O, knows no revision and no user.
 
 mod catalog;
+pub mod decode;
 mod kind;
 mod types;
 
