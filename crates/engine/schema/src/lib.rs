@@ -5,6 +5,7 @@
 
 mod catalog;
 pub mod decode;
+pub mod default;
 mod kind;
 mod types;
 
