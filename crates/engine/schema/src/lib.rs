@@ -6,6 +6,8 @@
 mod catalog;
 pub mod cel;
 pub mod crd;
+pub mod decode;
+pub mod default;
 mod error;
 mod kind;
 pub mod merge;
