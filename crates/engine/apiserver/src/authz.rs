@@ -48,7 +48,7 @@ pub struct Attributes {
 
 impl Attributes {
     /// The attributes of a request.
-    pub fn of(info: &RequestInfo) -> Self {
+    pub(crate) fn of(info: &RequestInfo) -> Self {
         let resource = info.resource.clone().unwrap_or_default();
         Self {
             verb: info.verb.clone(),

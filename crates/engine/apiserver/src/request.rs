@@ -9,8 +9,8 @@ mod query;
 #[cfg(test)]
 mod tests;
 
-pub use fields::FieldSelector;
-pub use labels::LabelSelector;
-pub use media::{Accept, BodyFormat, ObjectFormat, Projection, Syntax, body_format};
-pub use path::{RequestInfo, ResourcePath};
-pub use query::{DeleteParams, DryRun, FieldValidation, ListParams, Match, Query};
+pub(crate) use fields::FieldSelector;
+pub(crate) use labels::LabelSelector;
+pub(crate) use media::{Accept, BodyFormat, ObjectFormat, Projection, Syntax, body_format};
+pub(crate) use path::{RequestInfo, ResourcePath};
+pub(crate) use query::{Bookmarks, DeleteParams, DryRun, FieldValidation, ListParams, Match, Query};

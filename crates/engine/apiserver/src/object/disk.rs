@@ -44,8 +44,8 @@ impl Payload for Object {
         out.extend_from_slice(&self.tail);
     }
 
-    fn decode(key: &Key, bytes: Bytes) -> Result<Self, DecodeError> {
-        decode(bytes).map_err(|what| DecodeError::new(key, what))
+    fn decode(_key: &Key, bytes: Bytes) -> Result<Self, DecodeError> {
+        decode(bytes).map_err(|what| DecodeError { reason: what.to_owned() })
     }
 
     fn weight(&self) -> usize {

@@ -7,7 +7,7 @@ use crate::status::Refusal;
 
 /// A parsed field selector; empty selects everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FieldSelector(Vec<Term>);
+pub(crate) struct FieldSelector(Vec<Term>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Term {
@@ -24,7 +24,7 @@ enum Sense {
 
 impl FieldSelector {
     /// Reads the textual form.
-    pub fn parse(text: &str) -> Result<Self, Refusal> {
+    pub(crate) fn parse(text: &str) -> Result<Self, Refusal> {
         let term = |part: &str| {
             let (path, value, sense) = if let Some((path, value)) = part.split_once("!=") {
                 (path, value, Sense::Different)
@@ -41,7 +41,7 @@ impl FieldSelector {
     }
 
     /// The first path that the kind cannot be selected by.
-    pub fn unsupported(&self, columns: &[FieldColumn]) -> Option<&str> {
+    pub(crate) fn unsupported(&self, columns: &[FieldColumn]) -> Option<&str> {
         let known = |path: &str| {
             ["metadata.name", "metadata.namespace"].contains(&path)
                 || columns.iter().any(|column| column.path == path)
@@ -50,13 +50,13 @@ impl FieldSelector {
     }
 
     /// The one name that it asks for, if it does.
-    pub fn name(&self) -> Option<&str> {
+    pub(crate) fn name(&self) -> Option<&str> {
         let named = |term: &&Term| term.path == "metadata.name" && term.sense == Sense::Equal;
         self.0.iter().find(named).map(|term| term.value.as_str())
     }
 
     /// Whether an object is selected.
-    pub fn matches(&self, namespace: &str, name: &str, header: &Header) -> bool {
+    pub(crate) fn matches(&self, namespace: &str, name: &str, header: &Header) -> bool {
         self.0.iter().all(|term| {
             let value = match term.path.as_str() {
                 "metadata.name" => name,
@@ -68,7 +68,7 @@ impl FieldSelector {
     }
 
     /// Whether it selects everything.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }

@@ -7,7 +7,7 @@ use crate::status::Refusal;
 
 /// A parsed label selector; empty selects everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LabelSelector(Vec<Requirement>);
+pub(crate) struct LabelSelector(Vec<Requirement>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Requirement {
@@ -27,7 +27,7 @@ enum Operator {
 
 impl LabelSelector {
     /// Reads the textual form.
-    pub fn parse(text: &str) -> Result<Self, Refusal> {
+    pub(crate) fn parse(text: &str) -> Result<Self, Refusal> {
         let refuse = |why: &str| {
             Refusal::bad_request(format!("unable to parse requirement: {why} in label selector {text:?}"))
         };
@@ -39,12 +39,12 @@ impl LabelSelector {
     }
 
     /// Whether an object is selected.
-    pub fn matches(&self, header: &Header) -> bool {
+    pub(crate) fn matches(&self, header: &Header) -> bool {
         self.matches_by(|key| header.label(key))
     }
 
     /// Whether labels, looked up by `label`, are selected.
-    pub fn matches_by<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
+    pub(crate) fn matches_by<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
         self.0.iter().all(|requirement| {
             let value = label(&requirement.key);
             match &requirement.operator {
@@ -59,12 +59,12 @@ impl LabelSelector {
     }
 
     /// Whether it selects everything.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// From a `LabelSelector` of an object (`matchLabels`, `matchExpressions`); `None` where it is malformed.
-    pub fn of_document(selector: &serde_json::Value) -> Option<Self> {
+    pub(crate) fn of_document(selector: &serde_json::Value) -> Option<Self> {
         let mut out = Vec::new();
         for (key, value) in selector.get("matchLabels").and_then(|value| value.as_object()).into_iter().flatten() {
             let operator = Operator::In(vec![value.as_str()?.to_owned()]);

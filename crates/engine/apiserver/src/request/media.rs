@@ -4,7 +4,7 @@ use crate::status::Refusal;
 
 /// How bytes are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Syntax {
+pub(crate) enum Syntax {
     /// `application/json`.
     Json,
     /// `application/yaml`.
@@ -13,7 +13,7 @@ pub enum Syntax {
 
 /// What of an object is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Projection {
+pub(crate) enum Projection {
     /// All of it.
     Whole,
     /// Its metadata (`as=PartialObjectMetadata` or `…List`).
@@ -24,16 +24,16 @@ pub enum Projection {
 
 /// The form of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ObjectFormat {
+pub(crate) struct ObjectFormat {
     /// How it is written.
-    pub syntax: Syntax,
+    pub(crate) syntax: Syntax,
     /// What is written.
-    pub projection: Projection,
+    pub(crate) projection: Projection,
 }
 
 /// The format of a request body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyFormat {
+pub(crate) enum BodyFormat {
     /// JSON.
     Json,
     /// YAML.
@@ -46,11 +46,11 @@ const OFFERED: &[&str] = &["application/json", "application/yaml"];
 
 /// The `Accept` header, in order of preference.
 #[derive(Clone, Debug, Default)]
-pub struct Accept(Vec<(String, Vec<(String, String)>)>);
+pub(crate) struct Accept(Vec<(String, Vec<(String, String)>)>);
 
 impl Accept {
     /// Reads the header; absent accepts anything.
-    pub fn parse(header: Option<&str>) -> Self {
+    pub(crate) fn parse(header: Option<&str>) -> Self {
         let mut ranges: Vec<(u16, String, Vec<(String, String)>)> = Vec::new();
         for range in header.unwrap_or("").split(',').map(str::trim).filter(|range| !range.is_empty()) {
             let mut parts = range.split(';').map(str::trim);
@@ -70,7 +70,7 @@ impl Accept {
     }
 
     /// The best form we have for objects and lists.
-    pub fn object(&self) -> Result<ObjectFormat, Refusal> {
+    pub(crate) fn object(&self) -> Result<ObjectFormat, Refusal> {
         if self.0.is_empty() {
             return Ok(ObjectFormat { syntax: Syntax::Json, projection: Projection::Whole });
         }
@@ -91,12 +91,12 @@ impl Accept {
     }
 
     /// Whether a media type is asked for by name; for documents with forms of their own.
-    pub fn names(&self, media: &str) -> bool {
+    pub(crate) fn names(&self, media: &str) -> bool {
         self.0.iter().any(|(found, _)| found == media)
     }
 
     /// Whether aggregated discovery is preferred to the plain one, and in which version.
-    pub fn aggregated_discovery(&self) -> Option<&str> {
+    pub(crate) fn aggregated_discovery(&self) -> Option<&str> {
         let (_, pairs) = self.0.iter().find(|(media, _)| syntax(media).is_some())?;
         let param = |key: &str| pairs.iter().find(|(found, _)| found == key).map(|(_, value)| value.as_str());
         let wanted = param("g") == Some("apidiscovery.k8s.io") && param("as") == Some("APIGroupDiscoveryList");
@@ -104,7 +104,7 @@ impl Accept {
     }
 
     /// The syntax of answers that have only one form (Status, reviews, discovery).
-    pub fn syntax(&self) -> Syntax {
+    pub(crate) fn syntax(&self) -> Syntax {
         self.0.iter().find_map(|(media, _)| syntax(media)).unwrap_or(Syntax::Json)
     }
 }
@@ -118,7 +118,7 @@ fn syntax(media: &str) -> Option<Syntax> {
 }
 
 /// The format of a body by its `Content-Type`; absent means JSON.
-pub fn body_format(header: Option<&str>) -> Result<BodyFormat, Refusal> {
+pub(crate) fn body_format(header: Option<&str>) -> Result<BodyFormat, Refusal> {
     let media = header.unwrap_or("").split(';').next().unwrap_or("").trim();
     match media {
         "" | "application/json" => Ok(BodyFormat::Json),

@@ -6,35 +6,35 @@ use super::Query;
 
 /// A resource, one of its objects, or a subresource.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ResourcePath {
+pub(crate) struct ResourcePath {
     /// API group; empty for core.
-    pub group: String,
+    pub(crate) group: String,
     /// Version in the path.
-    pub version: String,
+    pub(crate) version: String,
     /// Namespace in the path; empty at the cluster scope.
-    pub namespace: String,
+    pub(crate) namespace: String,
     /// Plural name.
-    pub resource: String,
+    pub(crate) resource: String,
     /// Object name; empty for the collection.
-    pub name: String,
+    pub(crate) name: String,
     /// Subresource; empty for the object itself.
-    pub subresource: String,
+    pub(crate) subresource: String,
 }
 
 /// What is asked for: the attributes that authorization decides on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestInfo {
+pub(crate) struct RequestInfo {
     /// `get`, `list`, `watch`, `create`, … or the lower-case method for other paths.
-    pub verb: String,
+    pub(crate) verb: String,
     /// The path as sent, without query.
-    pub path: String,
+    pub(crate) path: String,
     /// Set for resource requests.
-    pub resource: Option<ResourcePath>,
+    pub(crate) resource: Option<ResourcePath>,
 }
 
 impl RequestInfo {
     /// Reads method, path and query.
-    pub fn parse(method: &Method, path: &str, query: &Query) -> Self {
+    pub(crate) fn parse(method: &Method, path: &str, query: &Query) -> Self {
         let resource = resource(path);
         let verb = match &resource {
             None => method.as_str().to_ascii_lowercase(),

@@ -7,11 +7,11 @@ use crate::status::Refusal;
 
 /// The decoded query string; the first value of a repeated parameter counts.
 #[derive(Clone, Debug, Default)]
-pub struct Query(BTreeMap<String, Vec<String>>);
+pub(crate) struct Query(BTreeMap<String, Vec<String>>);
 
 /// Whether a write is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum DryRun {
+pub(crate) enum DryRun {
     /// It is.
     #[default]
     No,
@@ -20,11 +20,11 @@ pub enum DryRun {
 }
 
 /// What to do about unknown and repeated fields of a body.
-pub type FieldValidation = muster_schema::decode::FieldValidation;
+pub(crate) type FieldValidation = muster_schema::decode::FieldValidation;
 
 /// How a list's revision is meant (`resourceVersionMatch`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Match {
+pub(crate) enum Match {
     /// At this revision or a later one.
     NotOlderThan,
     /// At exactly this revision.
@@ -33,28 +33,28 @@ pub enum Match {
 
 /// Parameters of list and watch.
 #[derive(Clone, Debug, Default)]
-pub struct ListParams {
+pub(crate) struct ListParams {
     /// Which labels.
-    pub labels: LabelSelector,
+    pub(crate) labels: LabelSelector,
     /// Which fields.
-    pub fields: FieldSelector,
+    pub(crate) fields: FieldSelector,
     /// `resourceVersion`; `None` where absent or empty.
-    pub revision: Option<u64>,
+    pub(crate) revision: Option<u64>,
     /// `resourceVersionMatch`.
-    pub revision_match: Option<Match>,
+    pub(crate) revision_match: Option<Match>,
     /// Objects per answer; 0 is all.
-    pub limit: usize,
+    pub(crate) limit: usize,
     /// Where the last answer ended.
-    pub continue_token: Option<String>,
+    pub(crate) continue_token: Option<String>,
     /// Seconds after which a watch ends.
-    pub timeout_seconds: Option<u64>,
+    pub(crate) timeout_seconds: Option<u64>,
     /// Whether a watch gets bookmarks, and begins with the present state.
-    pub bookmarks: Bookmarks,
+    pub(crate) bookmarks: Bookmarks,
 }
 
 /// What a watch gets besides changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Bookmarks {
+pub(crate) enum Bookmarks {
     /// Changes only.
     #[default]
     None,
@@ -66,22 +66,22 @@ pub enum Bookmarks {
 
 /// Delete parameters, from body or query.
 #[derive(Clone, Debug, Default)]
-pub struct DeleteParams {
+pub(crate) struct DeleteParams {
     /// Seconds a pod has to stop.
-    pub grace_seconds: Option<i64>,
+    pub(crate) grace_seconds: Option<i64>,
     /// `Background`, `Foreground` or `Orphan`.
-    pub propagation: Option<String>,
+    pub(crate) propagation: Option<String>,
     /// Only if the object has this uid.
-    pub uid: Option<String>,
+    pub(crate) uid: Option<String>,
     /// Only if the object is at this revision.
-    pub revision: Option<String>,
+    pub(crate) revision: Option<String>,
     /// Whether it is kept.
-    pub dry_run: DryRun,
+    pub(crate) dry_run: DryRun,
 }
 
 impl Query {
     /// Reads a raw query string.
-    pub fn parse(raw: Option<&str>) -> Self {
+    pub(crate) fn parse(raw: Option<&str>) -> Self {
         let mut map: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for pair in raw.unwrap_or("").split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -91,12 +91,12 @@ impl Query {
     }
 
     /// The first value of a parameter, unless it is empty.
-    pub fn text(&self, key: &str) -> Option<&str> {
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
         self.0.get(key)?.first().map(String::as_str).filter(|value| !value.is_empty())
     }
 
     /// Whether a boolean parameter is set, as Go's `strconv.ParseBool` reads it (no value counts as set).
-    pub fn flag(&self, key: &str) -> bool {
+    pub(crate) fn flag(&self, key: &str) -> bool {
         let Some(value) = self.0.get(key).and_then(|values| values.first()) else { return false };
         !["0", "f", "F", "false", "False", "FALSE"].contains(&value.as_str())
     }
@@ -110,12 +110,12 @@ impl Query {
     }
 
     /// `dryRun`.
-    pub fn dry_run(&self) -> Result<DryRun, Refusal> {
+    pub(crate) fn dry_run(&self) -> Result<DryRun, Refusal> {
         dry_run(self.0.get("dryRun").map(Vec::as_slice).unwrap_or_default())
     }
 
     /// `fieldValidation`, `Warn` where absent.
-    pub fn field_validation(&self) -> Result<FieldValidation, Refusal> {
+    pub(crate) fn field_validation(&self) -> Result<FieldValidation, Refusal> {
         match self.text("fieldValidation") {
             None | Some("Warn") => Ok(FieldValidation::Warn),
             Some("Ignore") => Ok(FieldValidation::Ignore),
@@ -127,7 +127,7 @@ impl Query {
     }
 
     /// Parameters of list, watch and deletecollection.
-    pub fn list(&self) -> Result<ListParams, Refusal> {
+    pub(crate) fn list(&self) -> Result<ListParams, Refusal> {
         let revision_match = match self.text("resourceVersionMatch") {
             None => None,
             Some("Exact") => Some(Match::Exact),
@@ -158,7 +158,7 @@ impl Query {
     }
 
     /// Delete parameters of the query.
-    pub fn delete(&self) -> Result<DeleteParams, Refusal> {
+    pub(crate) fn delete(&self) -> Result<DeleteParams, Refusal> {
         Ok(DeleteParams {
             grace_seconds: self.number("gracePeriodSeconds")?,
             propagation: self.text("propagationPolicy").map(str::to_owned).or_else(|| {
@@ -212,7 +212,7 @@ pub(super) fn dry_run<T: AsRef<str>>(values: &[T]) -> Result<DryRun, Refusal> {
 
 impl DeleteParams {
     /// With what a DeleteOptions body says; the body wins over the query, as upstream.
-    pub fn with_body(mut self, body: &serde_json::Value) -> Result<Self, Refusal> {
+    pub(crate) fn with_body(mut self, body: &serde_json::Value) -> Result<Self, Refusal> {
         let text = |path: &str| body.pointer(path).and_then(serde_json::Value::as_str).map(str::to_owned);
         if let Some(seconds) = body.get("gracePeriodSeconds").and_then(serde_json::Value::as_i64) {
             self.grace_seconds = Some(seconds);

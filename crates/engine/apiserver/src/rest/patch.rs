@@ -39,7 +39,7 @@ pub(super) async fn patch(server: &ApiServer, call: &mut Call, target: &Target) 
                 "the name and namespace of an object cannot be changed by a patch",
             ));
         }
-        let (checked, found) = codec::recheck(&served, new, validation)?;
+        let (checked, found) = codec::recheck(&served, &new, validation)?;
         warnings = found;
         Ok(checked)
     })

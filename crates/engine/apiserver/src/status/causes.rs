@@ -1,6 +1,6 @@
 //! Machine-readable causes of a refusal.
 
-use muster_schema::validate::{FieldError, FieldErrorKind};
+use muster_schema::FieldError;
 
 /// One cause (`metav1.StatusCause`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,23 +17,6 @@ impl Cause {
     }
 
     pub(super) fn of_field(error: &FieldError) -> Self {
-        let text = error.to_string();
-        let message = text.strip_prefix(&format!("{}: ", error.path)).unwrap_or(&text);
-        Self::new(reason(&error.kind), message, &error.path)
-    }
-}
-
-fn reason(kind: &FieldErrorKind) -> &'static str {
-    match kind {
-        FieldErrorKind::NotFound => "FieldValueNotFound",
-        FieldErrorKind::Required => "FieldValueRequired",
-        FieldErrorKind::Duplicate => "FieldValueDuplicate",
-        FieldErrorKind::Invalid => "FieldValueInvalid",
-        FieldErrorKind::NotSupported => "FieldValueNotSupported",
-        FieldErrorKind::Forbidden => "FieldValueForbidden",
-        FieldErrorKind::TooLong => "FieldValueTooLong",
-        FieldErrorKind::TooMany => "FieldValueTooMany",
-        FieldErrorKind::TypeInvalid => "FieldValueTypeInvalid",
-        FieldErrorKind::Internal => "InternalError",
+        Self::new(error.kind.cause(), &error.body(), &error.path)
     }
 }

@@ -1,6 +1,6 @@
 //! The refusals by name; each text is upstream's (`apimachinery/pkg/api/errors`).
 
-use muster_schema::validate::FieldError;
+use muster_schema::FieldError;
 
 use super::{About, Cause, Reason, Refusal};
 
