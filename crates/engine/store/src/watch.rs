@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::entry::{Event, Payload};
 use crate::error::WatchError;
 use crate::key::Revision;
-use crate::ring::{Look, Ring};
-use crate::shared::Shared;
+use crate::memory::ring::{Look, Ring};
+use crate::memory::shared::Shared;
 
 /// Follows the events of one resource. It holds no queue: a watcher that is slow costs nobody anything and is told
 /// [`WatchError::Expired`] once the ring has overtaken it.

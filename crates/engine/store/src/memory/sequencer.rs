@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::entry::{Change, Committed, Entry, Event, Expect, Write};
 use crate::error::CommitError;
 use crate::key::{Key, Revision};
-use crate::table::Table;
+use crate::memory::table::Table;
 
 pub(crate) type Tables<T> = HashMap<Arc<str>, Table<T>>;
 
@@ -34,6 +34,23 @@ impl<T: Clone> Sequencer<T> {
 
     pub(crate) fn tables(&self) -> &Tables<T> {
         &self.tables
+    }
+
+    /// How many entries.
+    pub(crate) fn len(&self) -> usize {
+        self.tables.values().map(Table::len).sum()
+    }
+
+    /// Takes an entry as it was.
+    pub(crate) fn restore(&mut self, entry: Entry<T>) {
+        let table = self.tables.entry(entry.key.resource.clone()).or_default();
+        let key = table.share(&entry.key);
+        table.put(Arc::new(Entry { key, ..entry }));
+    }
+
+    /// Gives out no revision up to this one.
+    pub(crate) fn skip_to(&mut self, revision: Revision) {
+        self.last = self.last.max(revision);
     }
 
     /// The tables these events changed, as they are now.
