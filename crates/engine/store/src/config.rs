@@ -21,7 +21,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { ring_bytes: 64 << 20 }
+        Self { ring_bytes: 16 << 20 }
     }
 }
 

@@ -24,6 +24,9 @@ use crate::log::writer::Log;
 use crate::memory::sequencer::{Sequencer, Staged};
 use crate::memory::shared::Shared;
 
+/// The buffer for a group is kept, a larger one is not.
+const FRAMES_KEPT_BYTES: usize = 1 << 20;
+
 /// Why the log stopped, where every handle can read it.
 pub(crate) type FailureCell = Arc<Mutex<Option<Arc<Failure>>>>;
 
@@ -104,9 +107,10 @@ impl<T: Payload> Journal<T> {
     fn persist(&mut self, group: &Group<T>) -> Result<(), Failure> {
         let Some(first) = group.events().next() else { return Ok(()) };
         self.log.make_room(group.bytes(), first.revision)?;
-        self.frames.clear();
         group.encode(&self.log, &mut self.frames);
         self.log.append(&self.frames, self.sequencer.last())?;
+        self.frames.clear();
+        self.frames.shrink_to(FRAMES_KEPT_BYTES);
         let outstanding = self.log.last().get() - self.log.synced().get();
         if !self.is_relaxed(group) || BATCH_WRITES_MAX as u64 <= outstanding {
             self.log.sync()?;
@@ -135,6 +139,15 @@ impl<T: Payload> Journal<T> {
     pub(crate) fn sync(&mut self) {
         if self.is_unsynced()
             && let Err(failure) = self.log.sync()
+        {
+            self.fail(failure);
+        }
+    }
+
+    /// Ends the log for good: the next start finds no reserved space to look through.
+    pub(crate) fn close(&mut self) {
+        if self.failed().is_none()
+            && let Err(failure) = self.log.seal()
         {
             self.fail(failure);
         }

@@ -38,8 +38,12 @@ impl<T: Payload> Watch<T> {
     pub async fn next(&mut self) -> Result<Event<T>, WatchError> {
         let ring = self.ring.clone();
         loop {
+            if let Some(event) = self.try_next()? {
+                return Ok(event);
+            }
             let mut woken = std::pin::pin!(ring.wake().notified());
             woken.as_mut().enable();
+            // What came between the look above and the waiting now woke nobody.
             if let Some(event) = self.try_next()? {
                 return Ok(event);
             }

@@ -231,7 +231,7 @@ impl<T: Payload> Service<T> {
     }
 
     fn end(&mut self) {
-        self.journal.sync();
+        self.journal.close();
         self.cancelled.store(true, Ordering::Relaxed);
         self.join_checkpoint();
     }

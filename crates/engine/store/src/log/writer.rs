@@ -96,16 +96,21 @@ impl Log {
         Ok(())
     }
 
+    /// Gives back the space that is reserved behind the last record, and syncs.
+    pub(crate) fn seal(&mut self) -> Result<(), Failure> {
+        let segment = &mut self.current;
+        let cut = segment.file.truncate(segment.end);
+        cut.map_err(|source| Failure::new(&segment.name, "truncate", source))?;
+        self.sync()
+    }
+
     /// Ends the current segment, synced, and begins the next at `first`. A segment without records, which begins at
     /// `first` itself, goes on.
     pub(crate) fn rotate(&mut self, first: Revision) -> Result<(), Failure> {
         if self.current.end == HEADER_BYTES as u64 {
             return Ok(());
         }
-        let segment = &mut self.current;
-        let cut = segment.file.truncate(segment.end);
-        cut.map_err(|source| Failure::new(&segment.name, "truncate", source))?;
-        self.sync()?;
+        self.seal()?;
         self.current = Segment::create(self.disk.as_ref(), first, self.last, self.segment_bytes)?;
         self.segments.push(first);
         Ok(())

@@ -69,7 +69,7 @@ impl<T: Clone> Sequencer<T> {
 
     /// Does all of the batch or, when a precondition fails, nothing.
     pub(crate) fn stage(&mut self, writes: Vec<Write<T>>) -> Result<Staged<T>, CommitError<T>> {
-        let mut undo = Undo { tables: Vec::new(), last: self.last };
+        let mut undo = Undo { tables: Vec::new(), last: self.last, needed: 1 < writes.len() };
         let mut events = Vec::with_capacity(writes.len());
         for (index, write) in writes.into_iter().enumerate() {
             match self.stage_one(index, write, &mut undo) {
@@ -146,11 +146,13 @@ impl<T: Clone> Sequencer<T> {
 struct Undo<T> {
     tables: Vec<(Arc<str>, Table<T>)>,
     last: Revision,
+    /// A single write is checked before anything changes; a copy of its table would only slow the write down.
+    needed: bool,
 }
 
 impl<T> Undo<T> {
     fn remember(&mut self, key: &Key, table: Option<&Table<T>>) {
-        if !self.tables.iter().any(|(resource, _)| *resource == key.resource) {
+        if self.needed && !self.tables.iter().any(|(resource, _)| *resource == key.resource) {
             self.tables.push((key.resource.clone(), table.cloned().unwrap_or_default()));
         }
     }
