@@ -12,20 +12,20 @@
 //! Deliberately not here: objects, JSON, selectors, authorization, time, more than one process.
 
 mod config;
+mod disk;
 mod entry;
 mod error;
+mod journal;
 mod key;
-mod ring;
-mod sequencer;
-mod shared;
+mod log;
+mod memory;
 mod snapshot;
 mod store;
-mod table;
 mod watch;
 
-pub use config::Limits;
+pub use config::{Config, Limits, Sync};
 pub use entry::{Change, Committed, DecodeError, Entry, Event, Expect, Payload, Write};
-pub use error::{CommitError, Failure, FailureKind, WatchError};
+pub use error::{CommitError, Failure, FailureKind, OpenError, Recovery, Torn, WatchError};
 pub use key::{Key, Revision};
 pub use snapshot::Snapshot;
 pub use store::Store;

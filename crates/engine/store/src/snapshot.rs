@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::entry::Entry;
 use crate::key::{Key, Position, Revision};
-use crate::table::Table;
+use crate::memory::table::Table;
 
 /// All entries of a resource as they were at [`Snapshot::revision`]. Costs O(1) to take and to clone; later writes do
 /// not change it.

@@ -1,17 +1,28 @@
 //! The handle that everybody holds.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::config::{BATCH_BYTES_MAX, BATCH_WRITES_MAX, KEY_PART_BYTES_MAX, Limits};
+use crate::config::{BATCH_BYTES_MAX, BATCH_WRITES_MAX, Config, KEY_PART_BYTES_MAX, Limits};
+use crate::disk::Disk;
+use crate::disk::lock::DirectoryLock;
+use crate::disk::real::Directory;
 use crate::entry::{Committed, Entry, Payload, Write};
-use crate::error::{CommitError, WatchError};
+use crate::error::{CommitError, Failure, OpenError, Recovery, WatchError};
+use crate::journal::Journal;
+use crate::journal::committer::Committer;
 use crate::key::{Key, Revision};
-use crate::sequencer::{Sequencer, Tables};
-use crate::shared::Shared;
+use crate::log::recover::{Recovered, recover};
+use crate::memory::sequencer::{Sequencer, Tables};
+use crate::memory::shared::Shared;
 use crate::snapshot::Snapshot;
 use crate::watch::Watch;
+
+/// For the owner alone: the store holds secrets.
+const DIRECTORY_MODE: u32 = 0o700;
 
 /// A store of values of one type. Cloning gives another handle to the same store.
 pub struct Store<T: Payload> {
@@ -20,7 +31,12 @@ pub struct Store<T: Payload> {
 
 struct Inner<T: Payload> {
     shared: Arc<Shared<T>>,
-    writer: Mutex<Sequencer<T>>,
+    writer: Writer<T>,
+}
+
+enum Writer<T: Payload> {
+    Memory(Mutex<Sequencer<T>>),
+    Log(Committer<T>),
 }
 
 impl<T: Payload> Clone for Store<T> {
@@ -30,10 +46,26 @@ impl<T: Payload> Clone for Store<T> {
 }
 
 impl<T: Payload> Store<T> {
+    /// A store that keeps everything in a data directory, which it locks. Blocks while it reads the checkpoint and the
+    /// log; the caller reports [`Recovery::torn`].
+    ///
+    /// # Errors
+    /// [`OpenError`]: the directory is in use, damaged, of another format, or cannot be read or written.
+    pub fn open(config: Config) -> Result<(Self, Recovery), OpenError> {
+        make_directory(&config)?;
+        let lock = DirectoryLock::acquire(&config.dir)?;
+        let disk: Arc<dyn Disk> = Arc::new(Directory::new(&config.dir));
+        let Recovered { sequencer, shared, log, checkpoints, recovery } = recover(disk.clone(), &config)?;
+        let shared = Arc::new(shared);
+        let journal = Journal::new(disk, &config, sequencer, shared.clone(), log, checkpoints);
+        let committer = Committer::start(journal, config.sync, lock).map_err(OpenError::Thread)?;
+        Ok((Self { inner: Arc::new(Inner { shared, writer: Writer::Log(committer) }) }, recovery))
+    }
+
     /// A store that keeps nothing beyond the process.
     pub fn in_memory(limits: Limits) -> Self {
         let shared = Arc::new(Shared::new(Tables::new(), Revision::ZERO, limits.ring_bytes));
-        let writer = Mutex::new(Sequencer::new(Tables::new(), Revision::ZERO));
+        let writer = Writer::Memory(Mutex::new(Sequencer::new(Tables::new(), Revision::ZERO)));
         Self { inner: Arc::new(Inner { shared, writer }) }
     }
 
@@ -47,11 +79,24 @@ impl<T: Payload> Store<T> {
         if self.inner.shared.is_closed() {
             return Err(CommitError::Closed);
         }
-        let mut sequencer = self.inner.writer.lock();
-        let staged = sequencer.stage(writes)?;
-        let touched = sequencer.touched(&staged.events);
-        self.inner.shared.publish(staged.events, touched, sequencer.last());
-        Ok(staged.committed)
+        match &self.inner.writer {
+            Writer::Log(committer) => committer.commit(writes).await,
+            Writer::Memory(sequencer) => {
+                let mut sequencer = sequencer.lock();
+                let staged = sequencer.stage(writes)?;
+                let touched = sequencer.touched(&staged.events);
+                self.inner.shared.publish(staged.events, touched, sequencer.last());
+                Ok(staged.committed)
+            }
+        }
+    }
+
+    /// Why the store takes no writes any more, if so.
+    pub fn failure(&self) -> Option<Arc<Failure>> {
+        match &self.inner.writer {
+            Writer::Log(committer) => committer.failure(),
+            Writer::Memory(_) => None,
+        }
     }
 
     /// The last version of this key.
@@ -89,9 +134,20 @@ impl<T: Payload> Store<T> {
     }
 
     /// Finishes what is under way, then ends all watches and refuses commits of every other handle.
+    /// The data directory is free for the next process when this returns; so it is, a moment later, when the last
+    /// handle is dropped.
     pub async fn close(self) {
+        match &self.inner.writer {
+            Writer::Log(committer) => committer.close().await,
+            Writer::Memory(_) => {}
+        }
         self.inner.shared.close();
     }
+}
+
+fn make_directory(config: &Config) -> Result<(), OpenError> {
+    let made = DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(&config.dir);
+    made.map_err(|source| OpenError::Directory { path: config.dir.clone(), source })
 }
 
 fn check_size<T: Payload>(writes: &[Write<T>]) -> Result<(), CommitError<T>> {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::entry::{Event, Payload};
 use crate::error::WatchError;
 use crate::key::Revision;
-use crate::ring::{Look, Ring};
-use crate::shared::Shared;
+use crate::memory::ring::{Look, Ring};
+use crate::memory::shared::Shared;
 
 /// Follows the events of one resource. It holds no queue: a watcher that is slow costs nobody anything and is told
 /// [`WatchError::Expired`] once the ring has overtaken it.
@@ -38,8 +38,12 @@ impl<T: Payload> Watch<T> {
     pub async fn next(&mut self) -> Result<Event<T>, WatchError> {
         let ring = self.ring.clone();
         loop {
+            if let Some(event) = self.try_next()? {
+                return Ok(event);
+            }
             let mut woken = std::pin::pin!(ring.wake().notified());
             woken.as_mut().enable();
+            // What came between the look above and the waiting now woke nobody.
             if let Some(event) = self.try_next()? {
                 return Ok(event);
             }

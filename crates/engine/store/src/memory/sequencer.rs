@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::entry::{Change, Committed, Entry, Event, Expect, Write};
 use crate::error::CommitError;
 use crate::key::{Key, Revision};
-use crate::table::Table;
+use crate::memory::table::Table;
 
 pub(crate) type Tables<T> = HashMap<Arc<str>, Table<T>>;
 
@@ -36,6 +36,23 @@ impl<T: Clone> Sequencer<T> {
         &self.tables
     }
 
+    /// How many entries.
+    pub(crate) fn len(&self) -> usize {
+        self.tables.values().map(Table::len).sum()
+    }
+
+    /// Takes an entry as it was.
+    pub(crate) fn restore(&mut self, entry: Entry<T>) {
+        let table = self.tables.entry(entry.key.resource.clone()).or_default();
+        let key = table.share(&entry.key);
+        table.put(Arc::new(Entry { key, ..entry }));
+    }
+
+    /// Gives out no revision up to this one.
+    pub(crate) fn skip_to(&mut self, revision: Revision) {
+        self.last = self.last.max(revision);
+    }
+
     /// The tables these events changed, as they are now.
     pub(crate) fn touched(&self, events: &[Event<T>]) -> Tables<T> {
         let mut touched = Tables::new();
@@ -52,7 +69,7 @@ impl<T: Clone> Sequencer<T> {
 
     /// Does all of the batch or, when a precondition fails, nothing.
     pub(crate) fn stage(&mut self, writes: Vec<Write<T>>) -> Result<Staged<T>, CommitError<T>> {
-        let mut undo = Undo { tables: Vec::new(), last: self.last };
+        let mut undo = Undo { tables: Vec::new(), last: self.last, needed: 1 < writes.len() };
         let mut events = Vec::with_capacity(writes.len());
         for (index, write) in writes.into_iter().enumerate() {
             match self.stage_one(index, write, &mut undo) {
@@ -129,11 +146,13 @@ impl<T: Clone> Sequencer<T> {
 struct Undo<T> {
     tables: Vec<(Arc<str>, Table<T>)>,
     last: Revision,
+    /// A single write is checked before anything changes; a copy of its table would only slow the write down.
+    needed: bool,
 }
 
 impl<T> Undo<T> {
     fn remember(&mut self, key: &Key, table: Option<&Table<T>>) {
-        if !self.tables.iter().any(|(resource, _)| *resource == key.resource) {
+        if self.needed && !self.tables.iter().any(|(resource, _)| *resource == key.resource) {
             self.tables.push((key.resource.clone(), table.cloned().unwrap_or_default()));
         }
     }

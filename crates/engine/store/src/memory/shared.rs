@@ -8,8 +8,8 @@ use parking_lot::RwLock;
 
 use crate::entry::{Entry, Event, Payload};
 use crate::key::{Key, Revision};
-use crate::ring::Ring;
-use crate::sequencer::Tables;
+use crate::memory::ring::Ring;
+use crate::memory::sequencer::Tables;
 use crate::snapshot::Snapshot;
 
 /// The state as readers see it. One lock around all tables, so that a batch over several resources appears at once.
