@@ -4,14 +4,24 @@
 //! functions. This crate performs no I/O, knows no revision and no user.
 
 mod catalog;
+pub mod cel;
+pub mod crd;
 pub mod decode;
 pub mod default;
+mod error;
 mod kind;
+pub mod merge;
+mod pattern;
+pub mod prune;
+pub mod structural;
 mod types;
+pub mod validate;
 
 pub use catalog::{Catalog, Resource, description};
+pub use error::{FieldError, FieldErrorKind};
 pub use kind::{Column, Gvk, Kind, ScalePaths, Scope, Subresource};
+pub use pattern::{Pattern, PatternError};
 pub use types::{
-    Bound, Definitions, Field, Format, Limits, ListKind, MapKind, Node, NodeId, PatchStrategy, Presence,
-    Rule, Scalar, Schema, Shape, Wire, WireForm,
+    Bound, Checks, Definitions, Field, Format, Limits, ListKind, MapKind, Node, NodeId, PatchStrategy,
+    Presence, Rule, Scalar, Schema, Shape, Wire, WireForm,
 };

@@ -39,15 +39,7 @@ struct Loader<'a> {
 }
 
 fn node(shape: Shape) -> Node {
-    Node {
-        shape,
-        nullable: false,
-        description: None,
-        default: None,
-        allowed: Vec::new(),
-        limits: None,
-        rules: Vec::new(),
-    }
+    Node::new(shape)
 }
 
 impl<'a> Loader<'a> {

@@ -80,6 +80,7 @@ fn kind(
         storage_version: version.to_owned(),
         schema: schema.unwrap_or_else(|| panic!("the type table lacks {}", resource.kind)),
         columns: Vec::new(),
+        selectable_fields: Vec::new(),
         open_api: None,
     }
 }
