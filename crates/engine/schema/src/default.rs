@@ -13,6 +13,7 @@ mod workload;
 use serde_json::{Map, Value};
 
 use crate::kind::Kind;
+use crate::structural;
 use crate::types::{Node, Schema, Shape};
 pub use create::prepare_create;
 
@@ -23,7 +24,7 @@ pub fn apply(kind: &Kind, value: &mut Value) {
     match &kind.schema.node().shape {
         Shape::Object { definition: Some(_), .. } => built_in(&kind.schema, kind.schema.node(), value),
         Shape::Object { .. } | Shape::Any | Shape::Scalar(_) | Shape::List { .. } | Shape::Map { .. } => {
-            structural(&kind.schema, kind.schema.node(), value);
+            structural::default(&kind.schema, value);
         }
     }
 }
@@ -75,46 +76,6 @@ fn row(definition: &str, object: &mut Object) {
         _ => {}
     }
     rows::constants(name, object);
-}
-
-/// Defaults of a structural schema: absent fields, and `null` where it is not a value.
-fn structural(schema: &Schema, node: &Node, value: &mut Value) {
-    match (&node.shape, value) {
-        (Shape::Object { fields, .. }, Value::Object(object)) => {
-            for (name, field) in fields {
-                let child = schema.at(field.node);
-                let missing =
-                    object.get(name.as_ref()).is_none_or(|value| value.is_null() && !child.nullable);
-                if let (true, Some(default)) = (missing, &child.default) {
-                    object.insert(name.to_string(), default.clone());
-                }
-                if let Some(value) = object.get_mut(name.as_ref()) {
-                    structural(schema, child, value);
-                }
-            }
-        }
-        (Shape::List { items, .. }, Value::Array(list)) => {
-            let items = schema.at(*items);
-            for item in list {
-                replace_null(items, item);
-                structural(schema, items, item);
-            }
-        }
-        (Shape::Map { values, .. }, Value::Object(map)) => {
-            let values = schema.at(*values);
-            for value in map.values_mut() {
-                replace_null(values, value);
-                structural(schema, values, value);
-            }
-        }
-        _ => {}
-    }
-}
-
-fn replace_null(node: &Node, value: &mut Value) {
-    if let (true, false, Some(default)) = (value.is_null(), node.nullable, &node.default) {
-        *value = default.clone();
-    }
 }
 
 /// Sets an absent field.

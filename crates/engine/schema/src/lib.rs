@@ -12,8 +12,10 @@ mod error;
 mod kind;
 pub mod merge;
 mod pattern;
+pub mod prune;
 pub mod structural;
 mod types;
+pub mod validate;
 
 pub use catalog::{Catalog, Resource, description};
 pub use error::{FieldError, FieldErrorKind};
