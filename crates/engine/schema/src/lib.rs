@@ -11,6 +11,7 @@ mod kind;
 pub mod merge;
 mod pattern;
 pub mod structural;
+pub mod table;
 mod types;
 
 pub use catalog::{Catalog, Resource, description};
