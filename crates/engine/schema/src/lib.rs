@@ -14,6 +14,7 @@ pub mod merge;
 mod pattern;
 pub mod prune;
 pub mod structural;
+pub mod table;
 mod types;
 pub mod validate;
 
