@@ -1,12 +1,12 @@
 //! Bodies in and documents checked: the one place that calls the schema's functions.
 
 use muster_schema::decode::{self, DecodeError, Encoding};
-use muster_schema::{FieldError, crd};
+use muster_schema::FieldError;
 use serde_json::Value;
 
 use super::Call;
 use crate::request::{BodyFormat, FieldValidation, body_format};
-use crate::server::{Origin, Served};
+use crate::server::Served;
 use crate::status::{Reason, Refusal};
 
 /// Reads an object of a kind; unknown and repeated fields are treated as the request says.
@@ -16,7 +16,9 @@ pub(crate) fn decode(served: &Served, call: &mut Call) -> Result<Value, Refusal>
     let decoded = decode::decode(&served.kind, encoding, &call.body, validation)
         .map_err(|error| refusal(&error, error.status_message(&served.kind)))?;
     call.warnings.extend(decoded.warnings);
-    Ok(decoded.value)
+    let mut value = decoded.value;
+    muster_schema::prune::prune(&served.kind, &mut value);
+    Ok(value)
 }
 
 /// Reads a document that is no stored kind (`DeleteOptions`, reviews, `Eviction`); an empty body is an empty document.
@@ -63,8 +65,5 @@ pub(crate) fn default(served: &Served, value: &mut Value) {
 
 /// Every field that is wrong; `old` on updates.
 pub(crate) fn validate(served: &Served, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
-    match served.origin {
-        Origin::Custom => crd::validate(&served.kind, new, old),
-        Origin::BuiltIn => Vec::new(),
-    }
+    muster_schema::validate::validate(&served.kind, new, old)
 }

@@ -74,7 +74,7 @@ pub(super) fn list(server: &ApiServer, call: &Call, target: &Target) -> Result<R
         }
         (Projection::Table, syntax) => {
             let entries: Vec<&Entry<Object>> = page.entries.iter().map(|entry| &**entry).collect();
-            let include = print::Include::of(&call.query);
+            let include = print::include(&call.query);
             let mut table = print::table(&target.served, &entries, include, server.inner().clock.now());
             table["metadata"] = page.metadata();
             Ok(document(StatusCode::OK, &table, syntax))

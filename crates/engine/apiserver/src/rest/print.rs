@@ -1,53 +1,29 @@
 //! Tables, as kubectl prints them.
 
 use jiff::Timestamp;
+use muster_schema::table;
 use muster_store::Entry;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::object::Object;
 use crate::request::Query;
 use crate::server::Served;
 
 /// What of the object goes with each row (`includeObject`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Include {
-    /// Its metadata.
-    Metadata,
-    /// All of it.
-    Object,
-    /// Nothing.
-    None,
-}
+pub(crate) type Include = table::IncludeObject;
 
-impl Include {
-    /// Reads the query.
-    pub(crate) fn of(query: &Query) -> Self {
-        match query.text("includeObject") {
-            Some("None") => Self::None,
-            Some("Object") => Self::Object,
-            Some(_) | None => Self::Metadata,
-        }
+/// What the query asks to go with each row.
+pub(crate) fn include(query: &Query) -> Include {
+    match query.text("includeObject") {
+        Some("None") => Include::None,
+        Some("Object") => Include::Object,
+        Some(_) | None => Include::Metadata,
     }
 }
 
 /// The table of some entries.
 pub(crate) fn table(served: &Served, entries: &[&Entry<Object>], include: Include, now: Timestamp) -> Value {
-    let rows: Vec<Value> = entries
-        .iter()
-        .map(|entry| {
-            let mut row = json!({"cells": [&*entry.key.name]});
-            match include {
-                Include::Metadata => row["object"] = crate::server::metadata_document(entry),
-                Include::Object => row["object"] = served.document(entry),
-                Include::None => {}
-            }
-            row
-        })
-        .collect();
-    let _age = now;
-    json!({
-        "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {},
-        "columnDefinitions": [{"name": "Name", "type": "string", "format": "name", "description": "", "priority": 0}],
-        "rows": rows,
-    })
+    let documents: Vec<Value> = entries.iter().map(|entry| served.document(entry)).collect();
+    let documents: Vec<&Value> = documents.iter().collect();
+    table::render(&served.kind, &documents, now, include)
 }

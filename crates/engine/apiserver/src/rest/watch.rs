@@ -61,7 +61,7 @@ pub(super) fn watch(server: &ApiServer, call: &Call, target: &Target) -> Result<
     };
     let now = Instant::now();
     let stream = Stream {
-        include: print::Include::of(&call.query),
+        include: print::include(&call.query),
         initial: initial.into_iter(),
         closing: (params.bookmarks == Bookmarks::InitialEvents).then_some(after),
         bookmark_at: now + BOOKMARK_EVERY,
