@@ -55,7 +55,8 @@ enum Existing {
 /// Creates what is missing, in one commit.
 pub(crate) async fn ensure(server: &ApiServer) -> Result<(), BootstrapError> {
     let mut documents: Vec<(Value, Existing)> = Vec::new();
-    let left = documents::namespaces().into_iter().chain(roles::documents()).chain(documents::priority_classes());
+    let left =
+        documents::namespaces().into_iter().chain(roles::documents()).chain(documents::priority_classes());
     documents.extend(left.map(|document| (document, Existing::Left)));
     let config = &server.inner().config;
     documents.push((documents::service(config), Existing::Left));
@@ -83,7 +84,8 @@ fn write_of(
 ) -> Result<Option<Write<Object>>, BootstrapError> {
     let served = served(server, &document)?;
     let name = meta::text(&document, "/metadata/name").to_owned();
-    let key = Key::new(served.resource.to_string(), meta::text(&document, "/metadata/namespace"), name.as_str());
+    let key =
+        Key::new(served.resource.to_string(), meta::text(&document, "/metadata/namespace"), name.as_str());
     let found = server.store().get(&key);
     crate::rest::codec::default(&served, &mut document);
     let now = server.inner().clock.now();
@@ -115,11 +117,11 @@ fn write_of(
 fn served(server: &ApiServer, document: &Value) -> Result<std::sync::Arc<Served>, BootstrapError> {
     let (api_version, kind) = (meta::text(document, "/apiVersion"), meta::text(document, "/kind"));
     let registry = server.inner().registry.current();
-    let found = registry.all().find(|one| one.kind.gvk.kind == kind && one.kind.gvk.api_version() == api_version);
-    found.cloned().ok_or_else(|| BootstrapError::Kind {
-        api_version: api_version.to_owned(),
-        kind: kind.to_owned(),
-    })
+    let found =
+        registry.all().find(|one| one.kind.gvk.kind == kind && one.kind.gvk.api_version() == api_version);
+    found
+        .cloned()
+        .ok_or_else(|| BootstrapError::Kind { api_version: api_version.to_owned(), kind: kind.to_owned() })
 }
 
 /// The ClusterRole and ClusterRoleBinding of a part of Muster, `system:muster:NAME` both: its least privilege.

@@ -73,17 +73,13 @@ pub(crate) fn resources(
     let json = "application/json";
     let documents = registry.documents();
     match (parts, accept.aggregated_discovery()) {
-        ([root @ ("api" | "apis")], Some(version)) => {
-            Ok(documents.get(&format!("{root} {version}"), || {
-                let content_type = match version {
-                    "v2beta1" => {
-                        "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"
-                    }
-                    _ => "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
-                };
-                Rendered::json(&aggregated::document(registry, root, version), content_type)
-            }))
-        }
+        ([root @ ("api" | "apis")], Some(version)) => Ok(documents.get(&format!("{root} {version}"), || {
+            let content_type = match version {
+                "v2beta1" => "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList",
+                _ => "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+            };
+            Rendered::json(&aggregated::document(registry, root, version), content_type)
+        })),
         (["api"], None) => Ok(documents.get("api", || Rendered::json(&plain::versions(address), json))),
         (["apis"], None) => Ok(documents.get("apis", || Rendered::json(&plain::groups(registry), json))),
         (["apis", group], _) => {

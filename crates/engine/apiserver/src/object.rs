@@ -109,7 +109,8 @@ impl Object {
     pub fn document(&self, stamp: &str, revision: u64) -> Value {
         let mut bytes = Vec::with_capacity(self.size_bytes());
         self.write(stamp, revision, &mut bytes);
-        serde_json::from_slice(&bytes).expect("a stored object is JSON: it was encoded by us or checked on load")
+        serde_json::from_slice(&bytes)
+            .expect("a stored object is JSON: it was encoded by us or checked on load")
     }
 
     /// The document in the version it was stored in.

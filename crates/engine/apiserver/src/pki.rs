@@ -50,7 +50,9 @@ pub enum PkiError {
         source: std::io::Error,
     },
     /// A key or certificate cannot be made or read.
-    #[error("{what} cannot be made or read; if a file was changed by hand, restore it or remove the pki directory")]
+    #[error(
+        "{what} cannot be made or read; if a file was changed by hand, restore it or remove the pki directory"
+    )]
     Certificate {
         /// Which one.
         what: String,
@@ -112,12 +114,23 @@ impl Pki {
     }
 
     /// A new serving certificate for other parts of the cluster (a node agent's port).
-    pub fn server(&self, common_name: &str, names: &ServingNames, now: Timestamp) -> Result<Credentials, PkiError> {
+    pub fn server(
+        &self,
+        common_name: &str,
+        names: &ServingNames,
+        now: Timestamp,
+    ) -> Result<Credentials, PkiError> {
         self.authority.server(common_name, names, now)
     }
 
     /// Writes a kubeconfig for `who` to `path` (mode 0600). One that is still good is left as it is.
-    pub fn write_kubeconfig(&self, path: &Path, server: &str, who: &Identity, now: Timestamp) -> Result<(), PkiError> {
+    pub fn write_kubeconfig(
+        &self,
+        path: &Path,
+        server: &str,
+        who: &Identity,
+        now: Timestamp,
+    ) -> Result<(), PkiError> {
         kubeconfig::write(self, path, server, who, now)
     }
 
@@ -131,11 +144,13 @@ impl Pki {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut roots = rustls::RootCertStore::empty();
         roots.add(files::certificate_der("ca.crt", self.authority_pem())?).map_err(PkiError::Tls)?;
-        let verifier =
-            rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-                .allow_unauthenticated()
-                .build()
-                .map_err(PkiError::Verifier)?;
+        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
+            Arc::new(roots),
+            Arc::clone(&provider),
+        )
+        .allow_unauthenticated()
+        .build()
+        .map_err(PkiError::Verifier)?;
         let chain: Vec<CertificateDer<'static>> =
             vec![files::certificate_der("serving.crt", &self.serving.certificate_pem)?];
         let key: PrivateKeyDer<'static> = files::key_der("serving.key", &self.serving.key_pem)?;

@@ -16,7 +16,6 @@ mod watch;
 use bytes::Bytes;
 use http::StatusCode;
 
-pub(crate) use create::create_entry;
 pub(crate) use delete::{Asked, delete_entry};
 pub(crate) use target::Target;
 pub(crate) use update::{Change, change, commit_error};
@@ -85,7 +84,9 @@ pub(crate) async fn answer(server: &ApiServer, call: &mut Call) -> Result<Reply,
         return answered;
     }
     let target = target.ok_or_else(Refusal::no_such_resource)?;
-    if target.served.namespaced() && target.namespace.is_empty() && !["list", "watch"].contains(&call.info.verb.as_str())
+    if target.served.namespaced()
+        && target.namespace.is_empty()
+        && !["list", "watch"].contains(&call.info.verb.as_str())
     {
         return Err(Refusal::method_not_allowed());
     }

@@ -20,7 +20,9 @@ use muster_store::Store;
 
 pub use body::ReplyBody;
 pub use config::Config;
-pub use dialer::{ByteStream, DialError, Follow as FollowLog, LogOptions, NoNodes, NodeDialer, Previous, Timestamps};
+pub use dialer::{
+    ByteStream, DialError, Follow as FollowLog, LogOptions, NoNodes, NodeDialer, Previous, Timestamps,
+};
 pub use in_process::InProcess;
 pub use listener::{ListenError, Tls};
 pub use metrics::Metrics;

@@ -54,13 +54,15 @@ impl View for Addresses {
         };
         self.release(&entry.key);
         let document = entry.value.stored_document(entry.revision.get());
-        let list = |pointer: &str| document.pointer(pointer).and_then(|value| value.as_array()).into_iter().flatten();
+        let list = |pointer: &str| {
+            document.pointer(pointer).and_then(|value| value.as_array()).into_iter().flatten()
+        };
         let addresses: Vec<Ipv4Addr> = list("/spec/clusterIPs")
-            .filter_map(|address| address.as_str()?.parse().map_or(None, Some))
+            .filter_map(|address| address.as_str()?.parse().ok())
             .collect();
         let ports: Vec<(u16, String)> = list("/spec/ports")
             .filter_map(|port| {
-                let number = u16::try_from(port["nodePort"].as_u64()?).map_or(None, Some)?;
+                let number = u16::try_from(port["nodePort"].as_u64()?).ok()?;
                 Some((number, port["protocol"].as_str().unwrap_or("TCP").to_owned()))
             })
             .filter(|(number, _)| *number != 0)

@@ -45,13 +45,13 @@ fn quality(spec: &Value) -> &'static str {
     let get = |container: &Value, kind: &str, resource: &str| -> Option<Quantity> {
         let text = container["resources"][kind].get(resource)?;
         let text = text.as_str().map_or_else(|| text.to_string(), str::to_owned);
-        text.parse::<Quantity>().map_or(None, Some)
+        text.parse::<Quantity>().ok()
     };
     let any = containers.iter().any(|container| {
         ["requests", "limits"].iter().any(|kind| {
-            ["cpu", "memory"].iter().any(|resource| {
-                get(container, kind, resource).is_some_and(|quantity| quantity.milli() > 0)
-            })
+            ["cpu", "memory"]
+                .iter()
+                .any(|resource| get(container, kind, resource).is_some_and(|quantity| quantity.milli() > 0))
         })
     });
     let guaranteed = containers.iter().all(|container| {

@@ -18,7 +18,12 @@ pub(super) fn complete(server: &ApiServer, target: &Target, value: &mut Value) -
     let document = |entry: &Entry<Object>| entry.value.stored_document(entry.revision.get());
     let named = value["spec"]["priorityClassName"].as_str().unwrap_or("").to_owned();
     let class = if named.is_empty() {
-        server.store().snapshot(CLASSES).iter().map(|entry| document(entry)).find(|class| class["globalDefault"] == true)
+        server
+            .store()
+            .snapshot(CLASSES)
+            .iter()
+            .map(|entry| document(entry))
+            .find(|class| class["globalDefault"] == true)
     } else {
         match server.store().get(&Key::new(CLASSES, "", named.as_str())) {
             Some(entry) => Some(document(&entry)),
@@ -26,7 +31,8 @@ pub(super) fn complete(server: &ApiServer, target: &Target, value: &mut Value) -
         }
     };
     let priority = class.as_ref().and_then(|class| class["value"].as_i64()).unwrap_or(0);
-    let policy = class.as_ref().and_then(|class| class["preemptionPolicy"].as_str()).unwrap_or("PreemptLowerPriority");
+    let policy =
+        class.as_ref().and_then(|class| class["preemptionPolicy"].as_str()).unwrap_or("PreemptLowerPriority");
     if let Some(given) = value["spec"]["priority"].as_i64().filter(|given| *given != priority) {
         return refuse(
             value,

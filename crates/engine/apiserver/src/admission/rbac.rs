@@ -23,7 +23,8 @@ pub(super) fn check(
     if old.is_some_and(unchanged) {
         return Ok(());
     }
-    let grant = if target.served.kind.plural.ends_with("bindings") { Grant::Binding(new) } else { Grant::Role(new) };
+    let grant =
+        if target.served.kind.plural.ends_with("bindings") { Grant::Binding(new) } else { Grant::Role(new) };
     let name = new.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("");
     match server.inner().authorizer.escalation(&call.who, &target.namespace, name, &grant) {
         None => Ok(()),

@@ -60,7 +60,8 @@ fn keep_ports(old: &Value, new: &mut Value) {
     let before = old["spec"]["ports"].as_array().cloned().unwrap_or_default();
     let exposed = is_exposed(new);
     for port in new["spec"].get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
-        let same = before.iter().find(|old| old["port"] == port["port"] && old["protocol"] == port["protocol"]);
+        let same =
+            before.iter().find(|old| old["port"] == port["port"] && old["protocol"] == port["protocol"]);
         let held = same.and_then(|old| old.get("nodePort")).cloned();
         let own = port["nodePort"].as_u64().unwrap_or(0);
         match held {
@@ -86,9 +87,10 @@ fn complete(server: &ApiServer, target: &Target, value: &mut Value) -> Result<()
     let refuse = |value: &Value, error: FieldError| {
         Err(Refusal::invalid(target.served.about_kind(), name(value), &[error]))
     };
-    if let Some(spec) = value["spec"].as_object_mut().filter(|spec| {
-        spec.get("type").and_then(Value::as_str) == Some("ExternalName")
-    }) {
+    if let Some(spec) = value["spec"]
+        .as_object_mut()
+        .filter(|spec| spec.get("type").and_then(Value::as_str) == Some("ExternalName"))
+    {
         for key in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"] {
             spec.remove(key);
         }
@@ -132,7 +134,9 @@ fn address(config: &Config, held: &Addresses, me: &Key, value: &Value) -> Result
         let offset = u32::from(address).wrapping_sub(network);
         if offset == 0 || offset >= size - 1 {
             let range = format!("{}/{}", config.service_network, config.service_prefix);
-            return Err(wrong(&format!("the provided IP ({address}) is not in the valid range. The range of valid IPs is {range}")));
+            return Err(wrong(&format!(
+                "the provided IP ({address}) is not in the valid range. The range of valid IPs is {range}"
+            )));
         }
         if !held.is_free(address, me) {
             return Err(wrong("provided IP is already allocated"));
@@ -141,7 +145,8 @@ fn address(config: &Config, held: &Addresses, me: &Key, value: &Value) -> Result
     }
     let band = STATIC_BAND_MAX.min(size / 4).max(1);
     let start = spread(value) % (size - 1 - band);
-    let candidates = (0..size - 1 - band).map(|step| band + (start + step) % (size - 1 - band)).chain(1..band);
+    let candidates =
+        (0..size - 1 - band).map(|step| band + (start + step) % (size - 1 - band)).chain(1..band);
     candidates
         .map(|offset| Ipv4Addr::from(network + offset))
         .find(|address| held.is_free(*address, me))
@@ -174,13 +179,18 @@ fn ports(config: &Config, held: &Addresses, me: &Key, value: &mut Value) -> Resu
             let (low, high) = (u32::from(*config.node_ports.start()), u32::from(*config.node_ports.end()));
             let size = high - low + 1;
             let numbers = (0..size).map(|step| low + (start + step) % size);
-            let found = numbers.filter_map(|number| u16::try_from(number).map_or(None, Some)).find(|one| free(*one));
-            found.ok_or_else(|| Box::new(FieldError::invalid(path, json!(0), "failed to allocate a nodePort: range is full")))?
+            let found =
+                numbers.filter_map(|number| u16::try_from(number).ok()).find(|one| free(*one));
+            found.ok_or_else(|| {
+                Box::new(FieldError::invalid(path, json!(0), "failed to allocate a nodePort: range is full"))
+            })?
         } else {
-            let number = u16::try_from(asked).map_or(None, Some).filter(|number| config.node_ports.contains(number));
+            let number =
+                u16::try_from(asked).ok().filter(|number| config.node_ports.contains(number));
             let Some(number) = number else {
                 let range = format!("{}-{}", config.node_ports.start(), config.node_ports.end());
-                let text = format!("provided port is not in the valid range. The range of valid ports is {range}");
+                let text =
+                    format!("provided port is not in the valid range. The range of valid ports is {range}");
                 return Err(Box::new(FieldError::invalid(path, json!(asked), text)));
             };
             if !free(number) {

@@ -31,7 +31,8 @@ pub(super) fn complete(server: &ApiServer, target: &Target, value: &mut Value) -
     if let Some(spec) = map_at(value, "spec") {
         spec.insert("serviceAccountName".into(), json!(name));
         spec.insert("serviceAccount".into(), json!(name));
-        let secrets = spec.get("imagePullSecrets").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
+        let secrets =
+            spec.get("imagePullSecrets").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
         if let Some(inherited) = account.get("imagePullSecrets").filter(|_| !secrets) {
             spec.insert("imagePullSecrets".into(), inherited.clone());
         }

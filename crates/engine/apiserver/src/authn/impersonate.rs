@@ -18,9 +18,17 @@ pub fn wants(headers: &HeaderMap) -> bool {
 }
 
 /// The user to act as, if `who` may.
-pub fn impersonated(authorizer: &Authorizer, who: &Identity, headers: &HeaderMap) -> Result<Identity, Refusal> {
+pub fn impersonated(
+    authorizer: &Authorizer,
+    who: &Identity,
+    headers: &HeaderMap,
+) -> Result<Identity, Refusal> {
     let texts = |name: &str| -> Vec<String> {
-        headers.get_all(name).iter().filter_map(|value| value.to_str().map_or(None, |v| Some(v.to_owned()))).collect()
+        headers
+            .get_all(name)
+            .iter()
+            .filter_map(|value| value.to_str().map_or(None, |v| Some(v.to_owned())))
+            .collect()
     };
     let Some(user) = texts(USER).into_iter().next() else {
         return Err(Refusal::bad_request("requested impersonation without impersonating a user"));

@@ -77,9 +77,9 @@ fn encode(value: &Value) -> String {
 }
 
 fn decode(text: &str) -> Option<Vec<u8>> {
-    URL_SAFE_NO_PAD.decode(text).map_or(None, Some)
+    URL_SAFE_NO_PAD.decode(text).ok()
 }
 
 fn decode_json(text: &str) -> Option<Value> {
-    serde_json::from_slice(&decode(text)?).map_or(None, Some)
+    serde_json::from_slice(&decode(text)?).ok()
 }

@@ -157,10 +157,9 @@ impl Tokens {
     }
 
     fn identity(&self, claims: &Value) -> Result<Identity, String> {
-        let text = |key: &str| {
-            claims[CLAIM].pointer(key).and_then(Value::as_str).unwrap_or("").to_owned()
-        };
-        let (namespace, name, uid) = (text("/namespace"), text("/serviceaccount/name"), text("/serviceaccount/uid"));
+        let text = |key: &str| claims[CLAIM].pointer(key).and_then(Value::as_str).unwrap_or("").to_owned();
+        let (namespace, name, uid) =
+            (text("/namespace"), text("/serviceaccount/name"), text("/serviceaccount/uid"));
         self.same_object("serviceaccounts", &namespace, &name, &uid)?;
         let mut extra = std::collections::BTreeMap::new();
         if let Some(id) = claims.get("jti").and_then(Value::as_str) {
@@ -199,7 +198,9 @@ impl Tokens {
         let key = Key::new(resource, namespace, name);
         match self.store.get(&key) {
             Some(found) if *found.value.header().uid == *uid => Ok(()),
-            Some(_) => Err(format!("{resource} \"{name}\" has another uid than the one the token is bound to")),
+            Some(_) => {
+                Err(format!("{resource} \"{name}\" has another uid than the one the token is bound to"))
+            }
             None => Err(format!("{resource} \"{name}\" that the token is bound to does not exist")),
         }
     }

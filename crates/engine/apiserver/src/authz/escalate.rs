@@ -17,7 +17,13 @@ pub enum Grant<'a> {
 
 impl Authorizer {
     /// Why `who` may not make this grant in `namespace`; `None` if they may.
-    pub fn escalation(&self, who: &Identity, namespace: &str, name: &str, grant: &Grant<'_>) -> Option<String> {
+    pub fn escalation(
+        &self,
+        who: &Identity,
+        namespace: &str,
+        name: &str,
+        grant: &Grant<'_>,
+    ) -> Option<String> {
         if who.groups.iter().any(|group| group == super::MASTERS) {
             return None;
         }

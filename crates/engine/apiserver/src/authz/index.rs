@@ -71,11 +71,8 @@ impl View for RbacIndex {
     }
 
     fn settle(&mut self) {
-        self.resolved = self
-            .cluster_roles
-            .iter()
-            .map(|(name, role)| (name.clone(), self.resolve(role)))
-            .collect();
+        self.resolved =
+            self.cluster_roles.iter().map(|(name, role)| (name.clone(), self.resolve(role))).collect();
     }
 }
 
@@ -168,7 +165,9 @@ impl RbacIndex {
         let mut rules = Vec::new();
         for (place, binding, _) in self.grants(who) {
             if place.0.is_empty() || place.0 == namespace {
-                rules.extend(self.role(&place.0, &binding.role).iter().flat_map(|rules| rules.iter().cloned()));
+                rules.extend(
+                    self.role(&place.0, &binding.role).iter().flat_map(|rules| rules.iter().cloned()),
+                );
             }
         }
         rules
@@ -182,15 +181,16 @@ fn rules_of(document: &Value) -> Arc<[Rule]> {
 
 fn cluster_role(document: &Value) -> ClusterRole {
     let labels = document.pointer("/metadata/labels").and_then(Value::as_object).into_iter().flatten();
-    let selectors =
-        document.pointer("/aggregationRule/clusterRoleSelectors").and_then(Value::as_array).into_iter().flatten();
+    let selectors = document
+        .pointer("/aggregationRule/clusterRoleSelectors")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
     let aggregates: Vec<LabelSelector> = selectors.filter_map(LabelSelector::of_document).collect();
     ClusterRole {
         // The stored rules of an aggregated role are a copy that a controller keeps, never a source.
         rules: if aggregates.is_empty() { rules_of(document) } else { Arc::from([]) },
-        labels: labels
-            .map(|(key, value)| (key.clone(), value.as_str().unwrap_or("").to_owned()))
-            .collect(),
+        labels: labels.map(|(key, value)| (key.clone(), value.as_str().unwrap_or("").to_owned())).collect(),
         aggregates,
     }
 }

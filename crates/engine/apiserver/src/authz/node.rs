@@ -80,7 +80,9 @@ fn mentions(value: &Value, keys: &[&str], name: &str) -> bool {
         return list.iter().any(|item| mentions(item, keys, name));
     }
     let names = |value: &Value| {
-        ["name", "secretName", "claimName"].iter().any(|key| value.get(key).and_then(Value::as_str) == Some(name))
+        ["name", "secretName", "claimName"]
+            .iter()
+            .any(|key| value.get(key).and_then(Value::as_str) == Some(name))
     };
     value.as_object().into_iter().flatten().any(|(key, inner)| {
         let named = keys.contains(&key.as_str())

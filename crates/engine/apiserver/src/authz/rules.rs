@@ -91,7 +91,9 @@ impl Rule {
             other.resources.iter().all(|item| {
                 self.resources.contains(item)
                     || self.resources.iter().any(|mine| mine == "*")
-                    || item.split_once('/').is_some_and(|(_, sub)| self.resources.contains(&format!("*/{sub}")))
+                    || item
+                        .split_once('/')
+                        .is_some_and(|(_, sub)| self.resources.contains(&format!("*/{sub}")))
             })
         };
         let names = || {
@@ -125,7 +127,8 @@ impl Rule {
                     if self.names.is_empty() {
                         out.push(part);
                     } else {
-                        let named = self.names.iter().map(|name| Self { names: vec![name.clone()], ..part.clone() });
+                        let named =
+                            self.names.iter().map(|name| Self { names: vec![name.clone()], ..part.clone() });
                         out.extend(named);
                     }
                 }

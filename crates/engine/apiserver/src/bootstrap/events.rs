@@ -21,7 +21,12 @@ pub(super) struct Ages(VecDeque<(i64, Revision)>);
 
 impl Ages {
     /// Notes the present; the revision up to which everything is older than `ttl_seconds`.
-    pub(super) fn expired(&mut self, now: Timestamp, current: Revision, ttl_seconds: i64) -> Option<Revision> {
+    pub(super) fn expired(
+        &mut self,
+        now: Timestamp,
+        current: Revision,
+        ttl_seconds: i64,
+    ) -> Option<Revision> {
         let now = now.as_second();
         self.0.push_back((now, current));
         let mut found = None;

@@ -23,7 +23,10 @@ fn line(text: &str) -> Line<'_> {
         ["role", name, rest @ ..] => {
             let mut halves = rest.split(|word| *word == "aggregates");
             let labels = halves.next().unwrap_or_default().to_vec();
-            let aggregates = halves.next().and_then(|half| half.first()).map_or(Vec::new(), |list| list.split(',').collect());
+            let aggregates = halves
+                .next()
+                .and_then(|half| half.first())
+                .map_or(Vec::new(), |list| list.split(',').collect());
             Line::Role { name, labels, aggregates }
         }
         ["bind", role, subjects @ ..] => Line::Bind { role, subjects: subjects.to_vec() },
@@ -38,7 +41,8 @@ fn rule(words: &[&str]) -> Rule {
     if words.get(1) == Some(&"url") {
         return Rule { verbs: list(0), paths: list(2), ..Rule::default() };
     }
-    let groups = list(1).into_iter().map(|group| if group == "core" { String::new() } else { group }).collect();
+    let groups =
+        list(1).into_iter().map(|group| if group == "core" { String::new() } else { group }).collect();
     Rule { verbs: list(0), groups, resources: list(2), names: list(4), paths: Vec::new() }
 }
 

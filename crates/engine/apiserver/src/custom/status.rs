@@ -86,7 +86,10 @@ fn names_conflict(registry: &Registry, value: &Value) -> Option<String> {
         if let Some(name) = wanted.iter().find(|name| !name.is_empty() && taken.contains(name)) {
             return Some(format!("{name:?} is already in use"));
         }
-        if [text("kind"), text("listKind")].iter().any(|name| *name == kind.gvk.kind || *name == kind.list_kind) {
+        if [text("kind"), text("listKind")]
+            .iter()
+            .any(|name| *name == kind.gvk.kind || *name == kind.list_kind)
+        {
             return Some(format!("{:?} is already in use", text("kind")));
         }
     }
@@ -123,7 +126,8 @@ fn status(value: &Value, before: &Value, was: bool, conflict: Option<&str>, now:
             .cloned(),
     );
     let versions = value["spec"]["versions"].as_array().into_iter().flatten();
-    let storage = versions.filter(|version| version["storage"] == true).filter_map(|one| one["name"].as_str());
+    let storage =
+        versions.filter(|version| version["storage"] == true).filter_map(|one| one["name"].as_str());
     let mut stored: Vec<String> = before["storedVersions"]
         .as_array()
         .into_iter()
@@ -135,6 +139,7 @@ fn status(value: &Value, before: &Value, was: bool, conflict: Option<&str>, now:
             stored.push(version.to_owned());
         }
     }
-    let accepted = if conflict.is_none() { value["spec"]["names"].clone() } else { before["acceptedNames"].clone() };
+    let accepted =
+        if conflict.is_none() { value["spec"]["names"].clone() } else { before["acceptedNames"].clone() };
     json!({"conditions": conditions, "acceptedNames": accepted, "storedVersions": stored})
 }

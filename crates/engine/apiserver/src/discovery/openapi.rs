@@ -21,20 +21,25 @@ mod openapi {
 }
 
 const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/// The same as it is answered: what is asked for is no valid media type.
+const V2_ANSWER: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 /// Answers what is below `/openapi`.
-pub(crate) fn open_api(registry: &Registry, parts: &[&str], accept: &Accept) -> Result<Arc<Rendered>, Refusal> {
+pub(crate) fn open_api(
+    registry: &Registry,
+    parts: &[&str],
+    accept: &Accept,
+) -> Result<Arc<Rendered>, Refusal> {
     let documents = registry.documents();
     match parts {
         ["v3"] => Ok(documents.get("openapi index", || Rendered::json(&index(registry), "application/json"))),
         ["v3", "api", version] => v3(registry, version),
         ["v3", "apis", group, version] => v3(registry, &format!("{group}/{version}")),
-        ["v2"] if accept.names(V2_PROTOBUF) || accept.names(&V2_PROTOBUF.to_lowercase()) => {
-            Ok(documents.get("openapi v2", || {
+        ["v2"] if accept.names(V2_PROTOBUF) || accept.names(&V2_PROTOBUF.to_lowercase()) => Ok(documents
+            .get("openapi v2", || {
                 let served: Vec<Arc<Served>> = registry.all().cloned().collect();
-                Rendered::new(openapi::v2_protobuf(&sorted(&served)), V2_PROTOBUF)
-            }))
-        }
+                Rendered::new(openapi::v2_protobuf(&sorted(&served)), V2_ANSWER)
+            })),
         ["v2"] => Err(Refusal::not_acceptable(&[V2_PROTOBUF])),
         _ => Err(Refusal::no_such_resource()),
     }

@@ -42,7 +42,8 @@ fn tail(root: &Map<String, Value>, metadata: &Map<String, Value>) -> (Bytes, usi
     }
     out.push(b'}');
     let metadata_end = out.len();
-    for (key, value) in root.iter().filter(|(key, _)| !["apiVersion", "kind", "metadata"].contains(&key.as_str()))
+    for (key, value) in
+        root.iter().filter(|(key, _)| !["apiVersion", "kind", "metadata"].contains(&key.as_str()))
     {
         push_pair(key, value, &mut out);
     }

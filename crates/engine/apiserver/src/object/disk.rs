@@ -57,9 +57,11 @@ impl Payload for Object {
 
 fn decode(bytes: Bytes) -> Result<Object, &'static str> {
     let line_end = bytes.iter().position(|byte| *byte == b'\n').ok_or("the header line does not end")?;
-    let line: Line = serde_json::from_slice(&bytes[..line_end]).map_err(|_| "the header line is not readable")?;
+    let line: Line =
+        serde_json::from_slice(&bytes[..line_end]).map_err(|_| "the header line is not readable")?;
     let body = bytes.slice(line_end + 1..);
-    let mark = body.windows(MARK.len()).position(|window| window == MARK).ok_or("the document has no stamp")?;
+    let mark =
+        body.windows(MARK.len()).position(|window| window == MARK).ok_or("the document has no stamp")?;
     let stamp_end = mark + MARK.len();
     let stamp = std::str::from_utf8(&body[..stamp_end]).map_err(|_| "the document's stamp is not text")?;
     let tail = body.slice(stamp_end..);

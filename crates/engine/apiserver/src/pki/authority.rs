@@ -130,10 +130,8 @@ impl Authority {
 fn with_fixed(names: &ServingNames) -> ServingNames {
     let mut all = names.clone();
     all.dns.extend(DNS_NAMES.iter().map(|name| (*name).to_owned()));
-    all.addresses.extend([
-        IpAddr::from(std::net::Ipv4Addr::LOCALHOST),
-        IpAddr::from(std::net::Ipv6Addr::LOCALHOST),
-    ]);
+    all.addresses
+        .extend([IpAddr::from(std::net::Ipv4Addr::LOCALHOST), IpAddr::from(std::net::Ipv6Addr::LOCALHOST)]);
     all.dns.sort();
     all.dns.dedup();
     all.addresses.sort();
@@ -150,7 +148,8 @@ pub(super) fn still_good(certificate_pem: &str, names: &ServingNames, now: Times
     }
     let extension = certificate.subject_alternative_name().map_or(None, |extension| extension);
     let held = extension.map_or(&[][..], |extension| &extension.value.general_names);
-    let has_dns = |name: &String| held.iter().any(|held| matches!(held, GeneralName::DNSName(dns) if dns == name));
+    let has_dns =
+        |name: &String| held.iter().any(|held| matches!(held, GeneralName::DNSName(dns) if dns == name));
     let has_address = |address: &IpAddr| {
         let octets = match address {
             IpAddr::V4(address) => address.octets().to_vec(),

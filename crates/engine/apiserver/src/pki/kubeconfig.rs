@@ -10,7 +10,13 @@ use serde_json::{Value, json};
 use super::{Pki, PkiError, ServingNames, authority, files};
 use crate::authn::Identity;
 
-pub(super) fn write(pki: &Pki, path: &Path, server: &str, who: &Identity, now: Timestamp) -> Result<(), PkiError> {
+pub(super) fn write(
+    pki: &Pki,
+    path: &Path,
+    server: &str,
+    who: &Identity,
+    now: Timestamp,
+) -> Result<(), PkiError> {
     if let Some(text) = files::read(path)?
         && still_good(&text, pki, server, now)
     {

@@ -66,7 +66,9 @@ impl LabelSelector {
     /// From a `LabelSelector` of an object (`matchLabels`, `matchExpressions`); `None` where it is malformed.
     pub(crate) fn of_document(selector: &serde_json::Value) -> Option<Self> {
         let mut out = Vec::new();
-        for (key, value) in selector.get("matchLabels").and_then(|value| value.as_object()).into_iter().flatten() {
+        for (key, value) in
+            selector.get("matchLabels").and_then(|value| value.as_object()).into_iter().flatten()
+        {
             let operator = Operator::In(vec![value.as_str()?.to_owned()]);
             out.push(Requirement { key: key.clone(), operator });
         }
@@ -111,7 +113,7 @@ impl fmt::Display for LabelSelector {
 }
 
 fn number(value: Option<&str>) -> Option<i64> {
-    value.and_then(|value| value.parse().map_or(None, Some))
+    value.and_then(|value| value.parse().ok())
 }
 
 /// Splits at commas that stand outside parentheses.

@@ -46,12 +46,15 @@ const OFFERED: &[&str] = &["application/json", "application/yaml"];
 
 /// The `Accept` header, in order of preference.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Accept(Vec<(String, Vec<(String, String)>)>);
+pub(crate) struct Accept(Vec<Range>);
+
+/// A media type with its parameters.
+type Range = (String, Vec<(String, String)>);
 
 impl Accept {
     /// Reads the header; absent accepts anything.
     pub(crate) fn parse(header: Option<&str>) -> Self {
-        let mut ranges: Vec<(u16, String, Vec<(String, String)>)> = Vec::new();
+        let mut ranges: Vec<(u16, Range)> = Vec::new();
         for range in header.unwrap_or("").split(',').map(str::trim).filter(|range| !range.is_empty()) {
             let mut parts = range.split(';').map(str::trim);
             let media = parts.next().unwrap_or("").to_ascii_lowercase();
@@ -60,13 +63,21 @@ impl Accept {
                 .map(|(key, value)| (key.trim().to_ascii_lowercase(), value.trim().to_owned()))
                 .collect();
             let quality = pairs.iter().find(|(key, _)| key == "q").map_or(Ok(1.0), |(_, q)| q.parse::<f32>());
-            let weight = quality.map_or(0, |q| if q >= 1.0 { 1000 } else if q > 0.0 { (q * 1000.0) as u16 } else { 0 });
+            let weight = quality.map_or(0, |q| {
+                if q >= 1.0 {
+                    1000
+                } else if q > 0.0 {
+                    (q * 1000.0) as u16
+                } else {
+                    0
+                }
+            });
             if weight > 0 {
-                ranges.push((weight, media, pairs));
+                ranges.push((weight, (media, pairs)));
             }
         }
-        ranges.sort_by_key(|(weight, ..)| std::cmp::Reverse(*weight));
-        Self(ranges.into_iter().map(|(_, media, pairs)| (media, pairs)).collect())
+        ranges.sort_by_key(|(weight, _)| std::cmp::Reverse(*weight));
+        Self(ranges.into_iter().map(|(_, range)| range).collect())
     }
 
     /// The best form we have for objects and lists.
@@ -74,15 +85,18 @@ impl Accept {
         if self.0.is_empty() {
             return Ok(ObjectFormat { syntax: Syntax::Json, projection: Projection::Whole });
         }
-        let fits = |(media, pairs): &(String, Vec<(String, String)>)| {
+        let fits = |(media, pairs): &Range| {
             let syntax = syntax(media)?;
-            let param = |key: &str| pairs.iter().find(|(found, _)| found == key).map(|(_, value)| value.as_str());
+            let param =
+                |key: &str| pairs.iter().find(|(found, _)| found == key).map(|(_, value)| value.as_str());
             let projection = match (param("as"), param("g"), param("v")) {
                 (None, ..) => Projection::Whole,
                 (Some("Table"), Some("meta.k8s.io"), Some("v1" | "v1beta1")) => Projection::Table,
-                (Some("PartialObjectMetadata" | "PartialObjectMetadataList"), Some("meta.k8s.io"), Some("v1")) => {
-                    Projection::Metadata
-                }
+                (
+                    Some("PartialObjectMetadata" | "PartialObjectMetadataList"),
+                    Some("meta.k8s.io"),
+                    Some("v1"),
+                ) => Projection::Metadata,
                 (Some(_), ..) => return None,
             };
             Some(ObjectFormat { syntax, projection })
@@ -99,7 +113,8 @@ impl Accept {
     pub(crate) fn aggregated_discovery(&self) -> Option<&str> {
         let (_, pairs) = self.0.iter().find(|(media, _)| syntax(media).is_some())?;
         let param = |key: &str| pairs.iter().find(|(found, _)| found == key).map(|(_, value)| value.as_str());
-        let wanted = param("g") == Some("apidiscovery.k8s.io") && param("as") == Some("APIGroupDiscoveryList");
+        let wanted =
+            param("g") == Some("apidiscovery.k8s.io") && param("as") == Some("APIGroupDiscoveryList");
         param("v").filter(|version| wanted && ["v2", "v2beta1"].contains(version))
     }
 

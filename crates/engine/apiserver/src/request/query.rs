@@ -255,5 +255,5 @@ fn decode(text: &str) -> String {
 }
 
 fn hex_digit(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).map_or(None, Some))
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }

@@ -1,7 +1,7 @@
 //! Bodies in and documents checked: the one place that calls the schema's functions.
 
-use muster_schema::decode::{self, DecodeError, Encoding};
 use muster_schema::FieldError;
+use muster_schema::decode::{self, DecodeError, Encoding};
 use serde_json::Value;
 
 use super::Call;

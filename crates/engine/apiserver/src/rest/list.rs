@@ -57,7 +57,9 @@ pub(super) fn list(server: &ApiServer, call: &Call, target: &Target) -> Result<R
     let params = call.query.list()?;
     let page = page(&server.inner().store, target, &params)?;
     match (format.projection, format.syntax) {
-        (Projection::Whole, Syntax::Json) if !target.served.converts() => Ok(stream(target, page, Part::Whole)),
+        (Projection::Whole, Syntax::Json) if !target.served.converts() => {
+            Ok(stream(target, page, Part::Whole))
+        }
         (Projection::Metadata, Syntax::Json) => Ok(stream(target, page, Part::Metadata)),
         (Projection::Whole | Projection::Metadata, syntax) => {
             let items: Vec<Value> = page
@@ -69,7 +71,8 @@ pub(super) fn list(server: &ApiServer, call: &Call, target: &Target) -> Result<R
                 })
                 .collect();
             let (kind, version) = list_kind(&target.served, format.projection);
-            let list = json!({"kind": kind, "apiVersion": version, "metadata": page.metadata(), "items": items});
+            let list =
+                json!({"kind": kind, "apiVersion": version, "metadata": page.metadata(), "items": items});
             Ok(document(StatusCode::OK, &list, syntax))
         }
         (Projection::Table, syntax) => {
@@ -177,7 +180,11 @@ pub(super) fn selected(entry: &Entry<Object>, params: &ListParams) -> bool {
     params.labels.matches(header) && params.fields.matches(&entry.key.namespace, &entry.key.name, header)
 }
 
-fn present(target: &Target, snapshot: &Snapshot<Object>, after: &(String, String)) -> Vec<Arc<Entry<Object>>> {
+fn present(
+    target: &Target,
+    snapshot: &Snapshot<Object>,
+    after: &(String, String),
+) -> Vec<Arc<Entry<Object>>> {
     let from_start = after.0.is_empty() && after.1.is_empty();
     let inside = |entry: &&Arc<Entry<Object>>| {
         target.namespace.is_empty() || *entry.key.namespace == *target.namespace
@@ -210,9 +217,8 @@ fn past(
     let nowhere = (String::new(), String::new());
     let mut entries = present(target, snapshot, &nowhere);
     entries.retain(|entry| !before.contains_key(&entry.key));
-    let inside = |entry: &Arc<Entry<Object>>| {
-        target.namespace.is_empty() || *entry.key.namespace == *target.namespace
-    };
+    let inside =
+        |entry: &Arc<Entry<Object>>| target.namespace.is_empty() || *entry.key.namespace == *target.namespace;
     entries.extend(before.into_values().flatten().filter(inside));
     entries.sort_by(|a, b| a.key.cmp(&b.key));
     Some(entries)

@@ -9,8 +9,14 @@ use crate::server::{Origin, Served};
 use crate::status::Refusal;
 
 /// Metadata that only the server sets.
-const OWN: &[&str] =
-    &["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink"];
+const OWN: &[&str] = &[
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
+    "selfLink",
+];
 
 /// The subresource under which a deletion marks an object; no client can name it.
 pub(crate) const DELETING: &str = "(delete)";
@@ -128,15 +134,9 @@ pub(crate) fn prepare_update(
     metadata.remove("managedFields");
     drop_empty(metadata);
     match subresource {
-        "" => {
-            if served.kind.has_status() {
-                carry(new, old, "status");
-            }
-        }
+        "" if served.kind.has_status() => carry(new, old, "status"),
         "status" => prepare_status(served, old, new),
-        "finalize" => {
-            carry(new, old, "status");
-        }
+        "finalize" => carry(new, old, "status"),
         // The other subresources of a kind bring documents that their handler made from `old`.
         _ => {}
     }
@@ -216,7 +216,8 @@ pub(crate) fn check_update(old: &Value, new: &Value) -> Vec<FieldError> {
 
 /// Whether nothing holds an object any more that was asked to go.
 pub(crate) fn is_done(value: &Value) -> bool {
-    let list = |pointer: &str| value.pointer(pointer).and_then(Value::as_array).is_some_and(|list| !list.is_empty());
+    let list =
+        |pointer: &str| value.pointer(pointer).and_then(Value::as_array).is_some_and(|list| !list.is_empty());
     let grace = value.pointer("/metadata/deletionGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(0);
     let namespace_content = text(value, "/kind") == "Namespace" && list("/spec/finalizers");
     value.pointer("/metadata/deletionTimestamp").is_some()

@@ -75,7 +75,12 @@ fn read(call: &Call) -> Result<Value, Refusal> {
         .map_err(|error| Refusal::bad_request(format!("error decoding patch: {error}")))
 }
 
-fn apply(served: &crate::server::Served, form: Form, target: &mut Value, patch: &Value) -> Result<(), Refusal> {
+fn apply(
+    served: &crate::server::Served,
+    form: Form,
+    target: &mut Value,
+    patch: &Value,
+) -> Result<(), Refusal> {
     match form {
         Form::Merge => {
             if !patch.is_object() {

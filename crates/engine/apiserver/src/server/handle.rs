@@ -95,12 +95,14 @@ impl ApiServer {
         }
         self.0.authorizer.require(&who, &what)?;
         if info.resource.is_none() {
-            return plain::answer(self, &parts.method, &info.path, &query, &accept, &parts.headers, incoming).await;
+            return plain::answer(self, &parts.method, &info.path, &query, &accept, &parts.headers, incoming)
+                .await;
         }
         let text = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let content_type = text(CONTENT_TYPE).map(str::to_owned);
         let reads = [Method::GET, Method::HEAD].contains(&parts.method);
-        let body = if reads { Bytes::new() } else { body::read(incoming, self.0.config.body_bytes_max).await? };
+        let body =
+            if reads { Bytes::new() } else { body::read(incoming, self.0.config.body_bytes_max).await? };
         let mut call = Call { who, info, query, accept, content_type, body, warnings: Vec::new() };
         let answered = rest::answer(self, &mut call).await;
         let mut reply = answered.unwrap_or_else(|refusal| reply::refusal(&refusal, Syntax::Json));

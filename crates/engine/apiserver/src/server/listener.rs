@@ -93,7 +93,7 @@ impl ApiServer {
         let peer = Peer { address, certificate };
         let service = service_fn(move |request: Request<Incoming>| {
             let (server, peer) = (self.clone(), peer.clone());
-            async move { Ok::<_, std::convert::Infallible>(server.from_socket(&peer, request).await) }
+            async move { Ok::<_, std::convert::Infallible>(server.answer_socket(&peer, request).await) }
         });
         let mut builder = Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
@@ -112,7 +112,7 @@ impl ApiServer {
         }
     }
 
-    async fn from_socket(&self, peer: &Peer, mut request: Request<Incoming>) -> Reply {
+    async fn answer_socket(&self, peer: &Peer, mut request: Request<Incoming>) -> Reply {
         request.extensions_mut().insert(peer.address);
         let now = self.0.clock.now().as_second();
         let certified = peer.certificate.as_ref().filter(|(_, validity)| validity.contains(&now));

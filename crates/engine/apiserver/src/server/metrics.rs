@@ -41,7 +41,8 @@ pub(super) struct Answered<'a> {
 impl Metrics {
     /// Registers the counters.
     pub fn register(registry: &mut Registry) -> Self {
-        let buckets = || Histogram::new([0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0]);
+        let buckets =
+            || Histogram::new([0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0]);
         let metrics = Self {
             requests: Family::default(),
             seconds: Family::new_with_constructor(buckets),
@@ -54,7 +55,11 @@ impl Metrics {
             "Time until an answer began, watches left out",
             metrics.seconds.clone(),
         );
-        registry.register("apiserver_current_inflight_requests", "Requests under way", metrics.inflight.clone());
+        registry.register(
+            "apiserver_current_inflight_requests",
+            "Requests under way",
+            metrics.inflight.clone(),
+        );
         registry.register("apiserver_longrunning_requests", "Watches under way", metrics.watches.clone());
         metrics
     }

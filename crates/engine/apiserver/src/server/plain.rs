@@ -38,7 +38,9 @@ pub(super) async fn answer<B>(
             let keys = server.0.tokens.key_set().to_string();
             Ok(raw(StatusCode::OK, "application/jwk-set+json", keys))
         }
-        [""] => Ok(document(StatusCode::OK, &discovery::paths(&server.0.registry.current()), accept.syntax())),
+        [""] => {
+            Ok(document(StatusCode::OK, &discovery::paths(&server.0.registry.current()), accept.syntax()))
+        }
         ["openapi", rest @ ..] => {
             let rendered = discovery::open_api(&server.0.registry.current(), rest, accept)?;
             Ok(cached(&rendered, headers))
@@ -62,7 +64,8 @@ fn health(server: &ApiServer, probe: Probe, parts: &[&str], query: &Query) -> Re
     let good = probe == Probe::Live || server.is_ready();
     let code = if good { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
     let text = if query.flag("verbose") && parts.len() == 1 {
-        let sign = if good { "[+]bootstrap ok" } else { "[-]bootstrap failed: not finished, or shutting down" };
+        let sign =
+            if good { "[+]bootstrap ok" } else { "[-]bootstrap failed: not finished, or shutting down" };
         let verdict = if good { "passed" } else { "failed" };
         format!("[+]ping ok\n{sign}\n{} check {verdict}\n", parts[0])
     } else if good {

@@ -102,7 +102,8 @@ impl Registry {
             registry.resources.entry(resource.group_version.clone()).or_default().push(resource.clone());
         }
         for kind in catalog.kinds().filter(|kind| registry.has(kind)).cloned().collect::<Vec<_>>() {
-            let store_name = if kind.gvk.group == "events.k8s.io" { "events".to_owned() } else { kind.resource() };
+            let store_name =
+                if kind.gvk.group == "events.k8s.io" { "events".to_owned() } else { kind.resource() };
             let columns = built_in_columns(&store_name).to_vec();
             let mut served = Served::new(kind, Origin::BuiltIn, columns);
             served.resource = store_name.into();

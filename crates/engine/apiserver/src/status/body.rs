@@ -53,7 +53,9 @@ fn details_document(details: &Details) -> Value {
     if !details.causes.is_empty() {
         let causes = details.causes.iter().map(|cause| {
             let mut out = Map::new();
-            for (key, text) in [("reason", &cause.reason), ("message", &cause.message), ("field", &cause.field)] {
+            for (key, text) in
+                [("reason", &cause.reason), ("message", &cause.message), ("field", &cause.field)]
+            {
                 if !text.is_empty() {
                     out.insert(key.into(), json!(text));
                 }

@@ -112,10 +112,7 @@ impl Refusal {
 
     /// An exact list at a revision that is no longer kept.
     pub fn list_expired() -> Self {
-        Self::new(
-            Reason::Expired,
-            "The resourceVersion for the provided list is too old.",
-        )
+        Self::new(Reason::Expired, "The resourceVersion for the provided list is too old.")
     }
 
     /// A continue token whose revision is no longer kept; `token` continues at the present one.

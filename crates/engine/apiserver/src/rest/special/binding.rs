@@ -31,7 +31,8 @@ pub(super) async fn bind(server: &ApiServer, call: &mut Call, path: &ResourcePat
         Ok(new)
     })
     .await?;
-    let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
+    let status =
+        json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
     Ok(document(StatusCode::CREATED, &status, call.accept.syntax()))
 }
 
@@ -40,7 +41,9 @@ fn check(target: &Target, old: &Value, uid: &str, node: &str) -> Result<(), Refu
     let refuse = |why: &str| Err(Refusal::conflict(about, &target.name, why));
     let found = meta::text(old, "/metadata/uid");
     if !uid.is_empty() && uid != found {
-        return refuse(&format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {found}"));
+        return refuse(&format!(
+            "Precondition failed: UID in precondition: {uid}, UID in object meta: {found}"
+        ));
     }
     if old.pointer("/metadata/deletionTimestamp").is_some() {
         return refuse(&format!("pod {} is being deleted, cannot be assigned to a host", target.name));

@@ -31,12 +31,17 @@ pub(super) async fn evict(server: &ApiServer, call: &mut Call, target: &Target) 
     }
     let whole = Target { subresource: String::new(), ..target.clone() };
     delete_entry(server, call, &whole, &Asked(params)).await?;
-    let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
+    let status =
+        json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
     Ok(document(StatusCode::CREATED, &status, call.accept.syntax()))
 }
 
 fn too_many(message: String, cause: &str) -> Refusal {
-    Refusal::new(Reason::TooManyRequests, message).with_causes(vec![Cause::new("DisruptionBudget", cause, "")])
+    Refusal::new(Reason::TooManyRequests, message).with_causes(vec![Cause::new(
+        "DisruptionBudget",
+        cause,
+        "",
+    )])
 }
 
 /// Takes one disruption from the pod's budget, if it has one.
@@ -56,7 +61,8 @@ async fn take_budget(server: &ApiServer, target: &Target, pod: &Entry<Object>) -
     }
     let name = meta::text(&budget, "/metadata/name").to_owned();
     let registry = server.inner().registry.current();
-    let served = registry.find("policy", "v1", "poddisruptionbudgets").ok_or_else(Refusal::no_such_resource)?;
+    let served =
+        registry.find("policy", "v1", "poddisruptionbudgets").ok_or_else(Refusal::no_such_resource)?;
     let budget_target = Target::new(served, &target.namespace, &name, "status");
     let now = meta::time(server.inner().clock.now());
     change(server, &mut Call::internal(), &budget_target, |old| {

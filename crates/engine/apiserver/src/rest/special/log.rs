@@ -5,7 +5,9 @@ use http::header::CONTENT_TYPE;
 use serde_json::Value;
 
 use crate::rest::{Call, Target, meta};
-use crate::server::{ApiServer, DialError, FollowLog as Follow, LogOptions, Previous, Reply, ReplyBody, Timestamps};
+use crate::server::{
+    ApiServer, DialError, FollowLog as Follow, LogOptions, Previous, Reply, ReplyBody, Timestamps,
+};
 use crate::status::{Reason, Refusal};
 
 pub(super) async fn logs(server: &ApiServer, call: &mut Call, target: &Target) -> Result<Reply, Refusal> {

@@ -11,7 +11,8 @@ use crate::status::Refusal;
 pub(super) async fn finalize(server: &ApiServer, call: &mut Call, target: &Target) -> Result<Reply, Refusal> {
     let format = call.accept.object()?;
     let sent = codec::decode(&target.served, call)?;
-    let finalizers = sent.pointer("/spec/finalizers").cloned().unwrap_or_else(|| Value::from(Vec::<Value>::new()));
+    let finalizers =
+        sent.pointer("/spec/finalizers").cloned().unwrap_or_else(|| Value::from(Vec::<Value>::new()));
     let revision = sent.pointer("/metadata/resourceVersion").cloned();
     let changed = change(server, call, target, |old| {
         let mut new = old.clone();

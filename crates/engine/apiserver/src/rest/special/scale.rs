@@ -89,7 +89,11 @@ fn apply(target: &Target, old: &Value, scale: &Value, paths: &ScalePaths) -> Res
     if replicas < 0 {
         let text = "must be greater than or equal to 0";
         let error = FieldError::invalid("spec.replicas", json!(replicas), text);
-        return Err(Refusal::invalid(About { group: "autoscaling", resource: "Scale" }, &target.name, &[error]));
+        return Err(Refusal::invalid(
+            About { group: "autoscaling", resource: "Scale" },
+            &target.name,
+            &[error],
+        ));
     }
     let mut new = old.clone();
     let mut place = &mut new;

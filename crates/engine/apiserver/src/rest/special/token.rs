@@ -69,7 +69,9 @@ fn bound(server: &ApiServer, target: &Target, reference: &Value) -> Result<Optio
     let found = server.store().get(&key).ok_or_else(|| Refusal::not_found(about, &name))?;
     let found_uid = &*found.value.header().uid;
     if !uid.is_empty() && uid != found_uid {
-        let why = format!("the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated");
+        let why = format!(
+            "the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated"
+        );
         return Err(Refusal::conflict(about, &name, &why));
     }
     let uid = found_uid.to_owned();
