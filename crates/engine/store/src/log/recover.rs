@@ -80,6 +80,7 @@ impl<T: Payload> Replay<T> {
             let head =
                 read_head(disk, &name).map_err(|source| OpenError::Read { file: name.clone(), source })?;
             let header = Header::decode(&name, Magic::Segment, &head)?;
+            header.check_name(&name, *first)?;
             needed.push((*first, header));
             if header.other <= self.base.get() {
                 break;

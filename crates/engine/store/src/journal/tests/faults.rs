@@ -305,6 +305,30 @@ fn a_checkpoint_that_does_not_fit_leaves_the_log_as_it_was() {
 }
 
 #[test]
+fn a_file_under_anothers_name_is_refused() {
+    let disk = long();
+    let segments: Vec<_> = disk.names().into_iter().filter(|name| name.starts_with("log-")).collect();
+    disk.plant(&segments[1], disk.content(&segments[2]));
+    let error = refused(&disk);
+    assert_eq!(place(&error), Some(segments[1].as_str()), "{error}");
+}
+
+#[test]
+fn what_a_crash_left_unfinished_is_removed_and_strange_files_are_left_alone() {
+    let disk = sample();
+    let strange = ["checkpoint-7", "log-12.wal", "log-0000000000000000000x.wal", "notes.new", "lock"];
+    let unfinished = ["checkpoint-00000000000000000009.new", "log-00000000000000000009.wal.new"];
+    for name in strange.iter().chain(&unfinished) {
+        disk.plant(name, b"?".to_vec());
+    }
+    let run = open(&disk, &one_segment()).unwrap();
+    assert_eq!(run.rows().len(), 4);
+    let names = disk.names();
+    assert!(strange.iter().all(|name| names.iter().any(|one| one == name)), "{names:?}");
+    assert!(!names.iter().any(|name| unfinished.contains(&name.as_str())), "{names:?}");
+}
+
+#[test]
 fn disk_use_stays_bounded_under_a_long_load() {
     let disk = long();
     let count = |prefix: &str| disk.names().iter().filter(|name| name.starts_with(prefix)).count();
