@@ -42,7 +42,8 @@ pub enum Sync {
 pub struct Config {
     /// The data directory; made if absent, then readable by its owner alone.
     pub dir: PathBuf,
-    /// Bytes reserved for a segment of the log. One group of writes that is larger has a larger segment.
+    /// Bytes reserved for a segment of the log; after a crash the start looks through what was reserved. One group of
+    /// writes that is larger has a larger segment.
     pub segment_bytes: u64,
     /// Bytes of log after which a checkpoint is written. Disk use is about two checkpoints and twice this.
     pub checkpoint_after_bytes: u64,
@@ -61,7 +62,7 @@ impl Config {
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
-            segment_bytes: 64 << 20,
+            segment_bytes: 16 << 20,
             checkpoint_after_bytes: 64 << 20,
             ring_bytes: Limits::default().ring_bytes,
             sync: Sync::AtOnce,

@@ -1,7 +1,5 @@
 //! The handle that everybody holds.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -21,10 +19,8 @@ use crate::memory::shared::Shared;
 use crate::snapshot::Snapshot;
 use crate::watch::Watch;
 
-/// For the owner alone: the store holds secrets.
-const DIRECTORY_MODE: u32 = 0o700;
-
-/// A store of values of one type. Cloning gives another handle to the same store.
+/// A store of values of one type. Cloning gives another handle to the same store. Dropping the last handle waits until
+/// the log has finished what it was given; [`Store::close`] waits without blocking.
 pub struct Store<T: Payload> {
     inner: Arc<Inner<T>>,
 }
@@ -52,7 +48,8 @@ impl<T: Payload> Store<T> {
     /// # Errors
     /// [`OpenError`]: the directory is in use, damaged, of another format, or cannot be read or written.
     pub fn open(config: Config) -> Result<(Self, Recovery), OpenError> {
-        make_directory(&config)?;
+        let made = Directory::make(&config.dir);
+        made.map_err(|source| OpenError::Directory { path: config.dir.clone(), source })?;
         let lock = DirectoryLock::acquire(&config.dir)?;
         let disk: Arc<dyn Disk> = Arc::new(Directory::new(&config.dir));
         let Recovered { sequencer, shared, log, checkpoints, recovery } = recover(disk.clone(), &config)?;
@@ -143,11 +140,6 @@ impl<T: Payload> Store<T> {
         }
         self.inner.shared.close();
     }
-}
-
-fn make_directory(config: &Config) -> Result<(), OpenError> {
-    let made = DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(&config.dir);
-    made.map_err(|source| OpenError::Directory { path: config.dir.clone(), source })
 }
 
 fn check_size<T: Payload>(writes: &[Write<T>]) -> Result<(), CommitError<T>> {

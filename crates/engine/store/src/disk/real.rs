@@ -1,8 +1,8 @@
 //! A directory of the operating system.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -10,8 +10,9 @@ use nix::fcntl::{FallocateFlags, fallocate};
 
 use super::{Disk, DiskFile};
 
-/// Readable by the owner alone: the store holds secrets.
+/// For the owner alone: the store holds secrets.
 const FILE_MODE: u32 = 0o600;
+const DIRECTORY_MODE: u32 = 0o700;
 
 pub(crate) struct Directory {
     path: PathBuf,
@@ -20,6 +21,17 @@ pub(crate) struct Directory {
 impl Directory {
     pub(crate) fn new(path: &Path) -> Self {
         Self { path: path.to_owned() }
+    }
+
+    /// Makes the directory and what is missing above it, lasting before anything is written into it.
+    pub(crate) fn make(path: &Path) -> io::Result<()> {
+        let path = std::path::absolute(path)?;
+        let missing: Vec<&Path> = path.ancestors().take_while(|path| !path.exists()).collect();
+        DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(&path)?;
+        for parent in missing.into_iter().filter_map(Path::parent) {
+            File::open(parent)?.sync_all()?;
+        }
+        Ok(())
     }
 
     fn at(&self, name: &str) -> PathBuf {

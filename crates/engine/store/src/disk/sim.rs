@@ -181,9 +181,11 @@ impl Content {
         self.unsynced.push(change);
     }
 
+    /// What an earlier failed sync dropped stays in the cache and does not get to the disk: nobody knows it is missing.
     fn sync(&mut self) {
-        self.lasting.clone_from(&self.now);
-        self.unsynced.clear();
+        for change in self.unsynced.drain(..) {
+            change.apply(&mut self.lasting);
+        }
     }
 
     fn crash(&mut self, keep: f64, rng: &mut StdRng) {

@@ -181,10 +181,7 @@ impl<T: Payload> Service<T> {
         size.add(&first);
         let mut group = vec![first];
         while !size.is_full() {
-            let message = match until.map(|until| until.saturating_duration_since(Instant::now())) {
-                Some(left) if !left.is_zero() => self.inbox.recv_timeout(left).ok(),
-                Some(_) | None => self.inbox.try_recv().ok(),
-            };
+            let message = self.poll(until);
             match message {
                 Some(Message::Commit(request)) => {
                     size.add(&request);
@@ -197,6 +194,12 @@ impl<T: Payload> Service<T> {
             }
         }
         (group, None)
+    }
+
+    /// What is there now, or comes before that time. That nothing came is no error.
+    fn poll(&self, until: Option<Instant>) -> Option<Message<T>> {
+        let left = until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
+        if left.is_zero() { self.inbox.try_recv().ok() } else { self.inbox.recv_timeout(left).ok() }
     }
 
     fn note_unsynced(&mut self) {

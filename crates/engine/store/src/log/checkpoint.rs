@@ -178,6 +178,7 @@ pub(crate) fn load<T: Payload>(disk: &dyn Disk, revision: Revision) -> Result<Se
     let mut header = Vec::new();
     input.by_ref().take(HEADER_BYTES as u64).read_to_end(&mut header).map_err(unreadable)?;
     let header = Header::decode(&name, Magic::Checkpoint, &header)?;
+    header.check_name(&name, revision)?;
     let mut at = HEADER_BYTES as u64;
     let mut sequencer = Sequencer::new(Tables::new(), Revision::ZERO);
     let mut content = Vec::new();

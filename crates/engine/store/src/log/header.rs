@@ -67,6 +67,15 @@ impl Header {
         }
         Ok(Self { magic, revision: Revision::new(le64(bytes, 16)), other: le64(bytes, 24) })
     }
+
+    /// A file that was renamed or copied over another is damage like any other.
+    pub(crate) fn check_name(self, file: &str, revision: Revision) -> Result<(), OpenError> {
+        if self.revision == revision {
+            return Ok(());
+        }
+        let reason = format!("the file is named for revision {revision} but is of {}", self.revision);
+        Err(OpenError::Corrupt { file: file.to_owned(), offset: 16, reason })
+    }
 }
 
 /// The little-endian number at an offset that is known to be within.

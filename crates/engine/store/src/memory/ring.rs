@@ -40,17 +40,15 @@ impl<T: Payload> Ring<T> {
         Self { events: RwLock::new(events), wake: Notify::new() }
     }
 
-    /// Appends and wakes whoever waits; returns what fell out, for the caller to drop outside of its locks.
+    /// Appends; returns what fell out, for the caller to drop outside of its locks. [`Ring::wake`] is up to the caller
+    /// for the same reason.
     pub(crate) fn push(&self, events: impl IntoIterator<Item = Event<T>>) -> Vec<Event<T>> {
         let mut ring = self.events.write();
         for event in events {
             ring.bytes += weight(&event);
             ring.kept.push_back(event);
         }
-        let evicted = ring.evict();
-        drop(ring);
-        self.wake.notify_waiters();
-        evicted
+        ring.evict()
     }
 
     /// The lowest revision a watch can begin after.

@@ -45,19 +45,23 @@ impl<T: Payload> Shared<T> {
     /// Makes events visible: tables, rings and revision, at once.
     pub(crate) fn publish(&self, events: Vec<Event<T>>, touched: Tables<T>, revision: Revision) {
         let by_resource = group(events);
-        let mut evicted = Vec::with_capacity(by_resource.len());
+        let mut grown = Vec::with_capacity(by_resource.len());
         let mut replaced = Vec::with_capacity(touched.len());
         let mut published = self.published.write();
         for (resource, table) in touched {
             replaced.extend(published.tables.insert(resource, table));
         }
         for (resource, events) in by_resource {
-            evicted.push(published.ring(&resource, self.ring_bytes).push(events));
+            let ring = published.ring(&resource, self.ring_bytes);
+            grown.push((ring.clone(), ring.push(events)));
         }
         published.revision = revision;
         self.revision.store(revision.get(), Ordering::Release);
         drop(published);
-        drop((evicted, replaced));
+        for (ring, _) in &grown {
+            ring.wake().notify_waiters();
+        }
+        drop((grown, replaced));
     }
 
     pub(crate) fn revision(&self) -> Revision {
