@@ -6,9 +6,12 @@
 mod catalog;
 pub mod cel;
 pub mod crd;
+pub mod decode;
+pub mod default;
 mod error;
 mod kind;
 pub mod merge;
+pub mod openapi;
 mod pattern;
 pub mod structural;
 pub mod table;
