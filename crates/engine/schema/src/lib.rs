@@ -11,6 +11,7 @@ pub mod default;
 mod error;
 mod kind;
 pub mod merge;
+pub mod openapi;
 mod pattern;
 pub mod prune;
 pub mod structural;

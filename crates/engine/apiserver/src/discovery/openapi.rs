@@ -2,23 +2,13 @@
 
 use std::sync::Arc;
 
-use muster_schema::Kind;
+use muster_schema::{Kind, openapi};
 use serde_json::{Map, Value, json};
 
 use super::{Rendered, hash};
 use crate::request::Accept;
 use crate::server::{Origin, Registry, Served};
 use crate::status::Refusal;
-
-mod openapi {
-    use muster_schema::Kind;
-    pub(super) fn v3(_group_version: &str, _kinds: &[&Kind]) -> serde_json::Value {
-        serde_json::json!({"openapi": "3.0.0", "info": {"title": "Kubernetes", "version": "v1.37.0"}, "paths": {}})
-    }
-    pub(super) fn v2_protobuf(_kinds: &[&Kind]) -> Vec<u8> {
-        Vec::new()
-    }
-}
 
 const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 /// The same as it is answered: what is asked for is no valid media type.

@@ -1,8 +1,9 @@
 use serde_json::json;
 
 use super::*;
-use crate::Catalog;
 use crate::decode::{FieldValidation, value as read};
+use crate::types::{Definitions, Field, MapKind, NodeId, PatchStrategy, Scalar};
+use crate::{Catalog, Format};
 
 fn completed(group: &str, kind: &str, sent: Value) -> Value {
     let kind = Catalog::builtin()
@@ -204,5 +205,57 @@ fn a_new_object_starts_with_its_first_status() {
         let mut pod = json!({"spec": {"containers": [{"resources": resources}]}});
         prepare_create(catalog.kind("", "v1", "Pod").unwrap(), &mut pod);
         assert_eq!(pod["status"], json!({"phase": "Pending", "qosClass": class}));
+    }
+}
+
+#[test]
+fn a_custom_resource_takes_the_defaults_of_its_schema_inside_out() {
+    let node = |shape, default| Node {
+        shape,
+        nullable: false,
+        description: None,
+        default,
+        allowed: Vec::new(),
+        limits: None,
+        rules: Vec::new(),
+        checks: None,
+    };
+    let field = |id| Field {
+        node: NodeId(id),
+        required: false,
+        patch: PatchStrategy::default(),
+        wire: None,
+        description: None,
+    };
+    let object = |fields: Vec<(&str, u32)>, default| {
+        let fields = fields.into_iter().map(|(name, id)| (name.into(), field(id))).collect();
+        node(
+            Shape::Object {
+                fields,
+                definition: None,
+                preserve_unknown: false,
+                embedded: false,
+                kind: MapKind::Granular,
+            },
+            default,
+        )
+    };
+    let nodes = vec![
+        object(vec![("spec", 1)], None),
+        object(vec![("mode", 2)], Some(json!({}))),
+        node(Shape::Scalar(Scalar::String(Format::Plain)), Some(json!("slow"))),
+    ];
+    let schema = Schema::new(std::sync::Arc::new(Definitions { nodes, ..Definitions::default() }), NodeId(0));
+    let mut kind = Catalog::builtin().kind("", "v1", "ConfigMap").unwrap().clone();
+    kind.schema = schema;
+    for (sent, expected) in [
+        (json!({}), json!({"spec": {"mode": "slow"}})),
+        (json!({"spec": {"mode": null}}), json!({"spec": {"mode": "slow"}})),
+        (json!({"spec": {"mode": "fast"}}), json!({"spec": {"mode": "fast"}})),
+        (json!({"spec": 3}), json!({"spec": 3})),
+    ] {
+        let mut value = sent;
+        apply(&kind, &mut value);
+        assert_eq!(value, expected);
     }
 }
