@@ -57,9 +57,8 @@ impl View for Addresses {
         let list = |pointer: &str| {
             document.pointer(pointer).and_then(|value| value.as_array()).into_iter().flatten()
         };
-        let addresses: Vec<Ipv4Addr> = list("/spec/clusterIPs")
-            .filter_map(|address| address.as_str()?.parse().ok())
-            .collect();
+        let addresses: Vec<Ipv4Addr> =
+            list("/spec/clusterIPs").filter_map(|address| address.as_str()?.parse().ok()).collect();
         let ports: Vec<(u16, String)> = list("/spec/ports")
             .filter_map(|port| {
                 let number = u16::try_from(port["nodePort"].as_u64()?).ok()?;

@@ -179,14 +179,12 @@ fn ports(config: &Config, held: &Addresses, me: &Key, value: &mut Value) -> Resu
             let (low, high) = (u32::from(*config.node_ports.start()), u32::from(*config.node_ports.end()));
             let size = high - low + 1;
             let numbers = (0..size).map(|step| low + (start + step) % size);
-            let found =
-                numbers.filter_map(|number| u16::try_from(number).ok()).find(|one| free(*one));
+            let found = numbers.filter_map(|number| u16::try_from(number).ok()).find(|one| free(*one));
             found.ok_or_else(|| {
                 Box::new(FieldError::invalid(path, json!(0), "failed to allocate a nodePort: range is full"))
             })?
         } else {
-            let number =
-                u16::try_from(asked).ok().filter(|number| config.node_ports.contains(number));
+            let number = u16::try_from(asked).ok().filter(|number| config.node_ports.contains(number));
             let Some(number) = number else {
                 let range = format!("{}-{}", config.node_ports.start(), config.node_ports.end());
                 let text =

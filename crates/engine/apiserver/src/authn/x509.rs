@@ -12,8 +12,7 @@ pub fn of_certificate(der: &[u8]) -> Option<(Identity, std::ops::RangeInclusive<
     let Ok((_, certificate)) = X509Certificate::from_der(der) else { return None };
     let subject = certificate.subject();
     let user = subject.iter_common_name().find_map(|name| name.as_str().ok())?;
-    let groups: Vec<&str> =
-        subject.iter_organization().filter_map(|name| name.as_str().ok()).collect();
+    let groups: Vec<&str> = subject.iter_organization().filter_map(|name| name.as_str().ok()).collect();
     let validity = certificate.validity();
     let range = validity.not_before.timestamp()..=validity.not_after.timestamp();
     Some((Identity::new(user, &groups), range))

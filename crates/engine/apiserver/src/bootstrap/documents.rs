@@ -4,6 +4,9 @@ use serde_json::{Value, json};
 
 use crate::server::Config;
 
+/// The namespaces that are there from the start.
+pub(super) const NAMESPACES: &[&str] = &["default", "kube-system", "kube-public", "kube-node-lease"];
+
 pub(super) fn namespaces() -> Vec<Value> {
     let namespace = |name: &&str| {
         json!({
@@ -12,7 +15,7 @@ pub(super) fn namespaces() -> Vec<Value> {
             "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"},
         })
     };
-    ["default", "kube-system", "kube-public", "kube-node-lease"].iter().map(namespace).collect()
+    NAMESPACES.iter().map(namespace).collect()
 }
 
 pub(super) fn priority_classes() -> Vec<Value> {

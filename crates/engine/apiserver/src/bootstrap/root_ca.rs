@@ -61,7 +61,7 @@ fn concerns(server: &ApiServer, key: &Key) -> bool {
     server.store().get(&Key::new("configmaps", &*key.name, NAME)).is_none()
 }
 
-fn document(server: &ApiServer, namespace: &str) -> serde_json::Value {
+pub(super) fn document(server: &ApiServer, namespace: &str) -> serde_json::Value {
     json!({
         "apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {

@@ -1,7 +1,6 @@
 //! What a write may and may not change: metadata, status, generation.
 
 use jiff::Timestamp;
-use muster_schema::FieldError;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -191,27 +190,6 @@ fn spec_changed(old: &Value, new: &Value) -> bool {
     };
     let deleted = |value: &Value| value.pointer("/metadata/deletionTimestamp").is_some();
     rest(old) != rest(new) || (!deleted(old) && deleted(new))
-}
-
-/// What of the metadata is wrong in an update.
-pub(crate) fn check_update(old: &Value, new: &Value) -> Vec<FieldError> {
-    let finalizers = |value: &Value| -> Vec<String> {
-        let list = value.pointer("/metadata/finalizers").and_then(Value::as_array).into_iter().flatten();
-        list.filter_map(|item| item.as_str().map(str::to_owned)).collect()
-    };
-    let before = finalizers(old);
-    let added: Vec<String> = finalizers(new).into_iter().filter(|one| !before.contains(one)).collect();
-    if old.pointer("/metadata/deletionTimestamp").is_none() || added.is_empty() {
-        return Vec::new();
-    }
-    let quoted: Vec<String> = added.iter().map(|one| format!("{one:?}")).collect();
-    vec![FieldError::forbidden(
-        "metadata.finalizers",
-        format!(
-            "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
-            quoted.join(", ")
-        ),
-    )]
 }
 
 /// Whether nothing holds an object any more that was asked to go.

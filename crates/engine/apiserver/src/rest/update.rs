@@ -162,8 +162,10 @@ async fn ready(
     }
     codec::default(served, new);
     let hold = admission::update(server, call, target, old, new).await?;
-    let mut errors = meta::check_update(old, new);
-    errors.extend(codec::validate(served, new, Some(old)));
+    // What binding, finalizing or resizing may change, their own handlers decide; to the rules for updates of
+    // the whole object it would be forbidden.
+    let before = ["", "status"].contains(&target.subresource.as_str()).then_some(old);
+    let errors = codec::validate(served, new, before);
     if !errors.is_empty() {
         return Err(Refusal::invalid(served.about_kind(), &target.name, &errors));
     }

@@ -4,7 +4,8 @@ use serde_json::json;
 
 use crate::harness::World;
 
-const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
+const AGGREGATED: &str =
+    "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
 
 #[tokio::test]
 async fn the_version_is_of_integers() {
@@ -19,7 +20,8 @@ async fn plain_and_aggregated_discovery_agree() {
     let world = World::new().await;
     let admin = world.admin();
     let groups = admin.get("/apis").await.body;
-    let plain: Vec<&str> = groups["groups"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    let plain: Vec<&str> =
+        groups["groups"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
     let aggregated = admin.get_as("/apis", AGGREGATED).await;
     assert_eq!(
         aggregated.headers["content-type"],
@@ -38,7 +40,8 @@ async fn plain_and_aggregated_discovery_agree() {
         .unwrap()
         .clone();
     assert_eq!(pods["shortNames"], json!(["po"]));
-    let eviction = pods["subresources"].as_array().unwrap().iter().find(|one| one["subresource"] == "eviction").unwrap();
+    let eviction =
+        pods["subresources"].as_array().unwrap().iter().find(|one| one["subresource"] == "eviction").unwrap();
     assert_eq!(eviction["responseKind"], json!({"group": "policy", "version": "v1", "kind": "Eviction"}));
 }
 
@@ -47,7 +50,10 @@ async fn discovery_is_not_sent_again_to_those_who_have_it() {
     let world = World::new().await;
     let first = world.admin().get_as("/apis", AGGREGATED).await;
     let tag = first.headers["etag"].to_str().unwrap();
-    let again = world.admin().send("GET", "/apis", &[("accept", AGGREGATED), ("if-none-match", tag)], Vec::new()).await;
+    let again = world
+        .admin()
+        .send("GET", "/apis", &[("accept", AGGREGATED), ("if-none-match", tag)], Vec::new())
+        .await;
     assert_eq!((again.code.as_u16(), &again.body), (304, &json!("")));
 }
 

@@ -56,7 +56,8 @@ impl World {
             exposition: Arc::new(|| "# EOF\n".to_owned()),
             dialer,
         };
-        let server = ApiServer::build(config, Store::in_memory(Limits::default()), parts).await.expect("a server");
+        let server =
+            ApiServer::build(config, Store::in_memory(Limits::default()), parts).await.expect("a server");
         Self { server, clock, pki, tasks, directory }
     }
 
@@ -87,7 +88,13 @@ pub(crate) struct User<'a> {
 }
 
 impl User<'_> {
-    pub(crate) async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Answer {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);

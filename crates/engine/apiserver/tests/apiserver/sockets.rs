@@ -35,8 +35,13 @@ async fn a_client_with_a_certificate_works_over_tls_and_shutdown_drains() {
     let url = listen(&world).await;
     let client = client(&world, &url, &Identity::new("admin", &["system:masters"])).await;
     let namespaces: Api<Namespace> = Api::all(client.clone());
-    let names: Vec<String> =
-        namespaces.list(&ListParams::default()).await.unwrap().into_iter().filter_map(|one| one.metadata.name).collect();
+    let names: Vec<String> = namespaces
+        .list(&ListParams::default())
+        .await
+        .unwrap()
+        .into_iter()
+        .filter_map(|one| one.metadata.name)
+        .collect();
     assert_eq!(names, ["default", "kube-node-lease", "kube-public", "kube-system"]);
     drop((namespaces, client));
     world.tasks.drain(Duration::from_secs(5)).await.unwrap();
@@ -61,7 +66,8 @@ async fn the_client_library_works_without_a_socket() {
     let world = World::new().await;
     let service = InProcess::new(world.server.clone(), Identity::new("admin", &["system:masters"]));
     let maps: Api<ConfigMap> = Api::default_namespaced(Client::new(service, "default"));
-    let map: ConfigMap = serde_json::from_value(json!({"metadata": {"name": "a"}, "data": {"k": "v"}})).unwrap();
+    let map: ConfigMap =
+        serde_json::from_value(json!({"metadata": {"name": "a"}, "data": {"k": "v"}})).unwrap();
     let made = maps.create(&PostParams::default(), &map).await.unwrap();
     assert_eq!(made.data, map.data);
     let missing = maps.get("none").await.unwrap_err();

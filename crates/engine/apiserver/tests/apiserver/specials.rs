@@ -147,9 +147,7 @@ async fn a_token_lives_as_long_as_its_time_its_account_and_its_pod() {
     assert_eq!(answer.code, 201, "{}", answer.body);
     assert_eq!(answer.body["status"]["expirationTimestamp"], "2026-11-23T06:10:00Z");
     let token = answer.body["status"]["token"].as_str().unwrap().to_owned();
-    let review = |token: &str| {
-        json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}})
-    };
+    let review = |token: &str| json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}});
     let reviews = "/apis/authentication.k8s.io/v1/tokenreviews";
     let good = admin.post(reviews, &review(&token)).await.body;
     assert_eq!(good["status"]["authenticated"], true);
@@ -174,7 +172,10 @@ async fn what_is_not_served_says_so() {
     world.admin().post(PODS, &pod("p")).await;
     let refused = world.admin().post(&format!("{PODS}/p/exec"), &json!({})).await;
     assert_eq!(status(&refused), "405 MethodNotAllowed: pods/exec is not served by this version of Muster");
-    assert_eq!(world.user(Identity::new("kim", &[])).post(&format!("{PODS}/p/exec"), &json!({})).await.code, 403);
+    assert_eq!(
+        world.user(Identity::new("kim", &[])).post(&format!("{PODS}/p/exec"), &json!({})).await.code,
+        403
+    );
 }
 
 #[tokio::test]
@@ -190,7 +191,8 @@ async fn an_event_is_the_same_in_both_groups() {
     let made = admin.post("/apis/events.k8s.io/v1/namespaces/default/events", &event).await;
     assert_eq!(made.code, 201, "{}", made.body);
     assert_eq!(made.body["note"], "something");
-    let core = admin.get("/api/v1/namespaces/default/events?fieldSelector=involvedObject.name%3Dn1").await.body;
+    let core =
+        admin.get("/api/v1/namespaces/default/events?fieldSelector=involvedObject.name%3Dn1").await.body;
     let core = &core["items"][0];
     assert_eq!((&core["message"], &core["apiVersion"]), (&json!("something"), &json!("v1")));
     assert_eq!(core["involvedObject"]["name"], "n1");

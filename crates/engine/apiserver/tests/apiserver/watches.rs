@@ -33,7 +33,8 @@ async fn an_object_that_leaves_a_selection_is_deleted_from_it_and_one_that_enter
     let world = World::new().await;
     let admin = world.admin();
     let from = revision(&world).await;
-    let mut events = admin.watch(&format!("{MAPS}?watch=1&resourceVersion={from}&labelSelector=in%3Dyes")).await;
+    let mut events =
+        admin.watch(&format!("{MAPS}?watch=1&resourceVersion={from}&labelSelector=in%3Dyes")).await;
     admin.post(MAPS, &config_map("a", "1")).await;
     let label = |value: &str| json!({"metadata": {"labels": {"in": value}}});
     for value in ["yes", "no", "yes"] {
@@ -42,7 +43,10 @@ async fn an_object_that_leaves_a_selection_is_deleted_from_it_and_one_that_enter
     admin.post("/api/v1/namespaces/kube-system/configmaps", &config_map("other", "1")).await;
     assert_eq!(events.line().await, "ADDED a");
     let left = events.next().await.unwrap();
-    assert_eq!((&left["type"], &left["object"]["metadata"]["labels"]["in"]), (&json!("DELETED"), &json!("yes")));
+    assert_eq!(
+        (&left["type"], &left["object"]["metadata"]["labels"]["in"]),
+        (&json!("DELETED"), &json!("yes"))
+    );
     assert_eq!(events.line().await, "ADDED a");
 }
 
@@ -51,7 +55,8 @@ async fn initial_events_are_closed_by_a_bookmark() {
     let world = World::new().await;
     let admin = world.admin();
     admin.post(MAPS, &config_map("a", "1")).await;
-    let query = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
+    let query =
+        "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
     let mut events = admin.watch(&format!("{MAPS}?{query}")).await;
     assert_eq!(events.line().await, "ADDED a");
     assert_eq!(events.line().await, "ADDED kube-root-ca.crt");
@@ -67,7 +72,8 @@ async fn initial_events_are_closed_by_a_bookmark() {
 async fn a_watch_ends_after_its_timeout_and_at_shutdown() {
     let world = World::new().await;
     let from = revision(&world).await;
-    let mut short = world.admin().watch(&format!("{MAPS}?watch=true&resourceVersion={from}&timeoutSeconds=1")).await;
+    let mut short =
+        world.admin().watch(&format!("{MAPS}?watch=true&resourceVersion={from}&timeoutSeconds=1")).await;
     let mut long = world.admin().watch(&format!("{MAPS}?watch=true&resourceVersion={from}")).await;
     assert_eq!(short.next().await, None);
     world.tasks.shutdown_token().cancel();
