@@ -66,6 +66,14 @@ pub enum PkiError {
         /// Which one.
         what: String,
     },
+    /// A client certificate can name one group.
+    #[error("the certificate of {user} can name one group, not {groups}; use a token, or bind roles to the user")]
+    Groups {
+        /// For whom it was asked.
+        user: String,
+        /// How many groups were asked for.
+        groups: usize,
+    },
     /// TLS does not take the certificates.
     #[error("TLS refuses the certificates")]
     Tls(#[source] rustls::Error),
@@ -108,7 +116,7 @@ impl Pki {
         SigningKey::from_pkcs8(der.secret_der()).map_err(PkiError::SigningKey)
     }
 
-    /// A new client certificate for a user, good for a year.
+    /// A new client certificate for a user with at most one group, good for a year.
     pub fn client(&self, who: &Identity, now: Timestamp) -> Result<Credentials, PkiError> {
         self.authority.client(who, now)
     }
