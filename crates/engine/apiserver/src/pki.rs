@@ -67,7 +67,9 @@ pub enum PkiError {
         what: String,
     },
     /// A client certificate can name one group.
-    #[error("the certificate of {user} can name one group, not {groups}; use a token, or bind roles to the user")]
+    #[error(
+        "the certificate of {user} can name one group, not {groups}; use a token, or bind roles to the user"
+    )]
     Groups {
         /// For whom it was asked.
         user: String,

@@ -1,7 +1,8 @@
 use super::*;
 
 fn rule(verbs: &str, groups: &str, resources: &str, names: &str) -> Rule {
-    let list = |text: &str| text.split(' ').filter(|one| !one.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+    let list =
+        |text: &str| text.split(' ').filter(|one| !one.is_empty()).map(str::to_owned).collect::<Vec<_>>();
     let groups = groups.split(' ').map(|one| if one == "core" { "" } else { one }.to_owned()).collect();
     Rule { verbs: list(verbs), groups, resources: list(resources), names: list(names), paths: Vec::new() }
 }
@@ -46,7 +47,11 @@ fn a_rule_with_names_allows_no_list_of_everything() {
 
 #[test]
 fn paths_end_in_a_star_or_match_exactly() {
-    let healthz = Rule { verbs: vec!["get".into()], paths: vec!["/healthz".into(), "/logs/*".into()], ..Rule::default() };
+    let healthz = Rule {
+        verbs: vec!["get".into()],
+        paths: vec!["/healthz".into(), "/logs/*".into()],
+        ..Rule::default()
+    };
     let path = |path: &str| Attributes { verb: "get".into(), path: path.into(), ..Attributes::default() };
     for (asked, expected) in [("/healthz", true), ("/healthz/x", false), ("/logs/x/y", true), ("/", false)] {
         assert_eq!(healthz.allows(&path(asked)), expected, "{asked}");

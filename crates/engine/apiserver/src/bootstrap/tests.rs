@@ -8,7 +8,9 @@ use super::*;
 fn the_table_holds_the_roles_that_clients_expect() {
     let names: BTreeSet<String> =
         roles::documents().iter().map(|one| meta::text(one, "/metadata/name").to_owned()).collect();
-    for name in ["cluster-admin", "admin", "edit", "view", "system:discovery", "system:basic-user", "system:node"] {
+    for name in
+        ["cluster-admin", "admin", "edit", "view", "system:discovery", "system:basic-user", "system:node"]
+    {
         assert!(names.contains(name), "{name}");
     }
 }
@@ -16,8 +18,11 @@ fn the_table_holds_the_roles_that_clients_expect() {
 #[test]
 fn every_binding_of_the_table_is_to_a_role_of_the_table() {
     let documents = roles::documents();
-    let roles: BTreeSet<&str> =
-        documents.iter().filter(|one| one["kind"] == "ClusterRole").map(|one| meta::text(one, "/metadata/name")).collect();
+    let roles: BTreeSet<&str> = documents
+        .iter()
+        .filter(|one| one["kind"] == "ClusterRole")
+        .map(|one| meta::text(one, "/metadata/name"))
+        .collect();
     for binding in documents.iter().filter(|one| one["kind"] == "ClusterRoleBinding") {
         assert!(roles.contains(meta::text(binding, "/roleRef/name")), "{binding}");
     }
@@ -27,7 +32,8 @@ fn every_binding_of_the_table_is_to_a_role_of_the_table() {
 fn nobody_but_the_masters_group_is_given_everything() {
     for document in roles::documents().iter().filter(|one| one["kind"] == "ClusterRole") {
         let everything = document["rules"].as_array().unwrap().iter().any(|rule| {
-            rule["verbs"] == json!(["*"]) && (rule["resources"] == json!(["*"]) || rule["nonResourceURLs"] == json!(["*"]))
+            rule["verbs"] == json!(["*"])
+                && (rule["resources"] == json!(["*"]) || rule["nonResourceURLs"] == json!(["*"]))
         });
         let name = meta::text(document, "/metadata/name");
         assert!(!everything || ["cluster-admin", "system:kubelet-api-admin"].contains(&name), "{name}");

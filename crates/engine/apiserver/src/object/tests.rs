@@ -38,7 +38,10 @@ fn a_read_is_the_document_at_the_revision_asked_for() {
 fn the_header_holds_what_filters_ask_for() {
     let object = Object::build(&document(), built_in_columns("pods")).unwrap();
     let header = object.header();
-    assert_eq!((header.label("a"), header.label("b"), header.label("c")), (Some("\"quoted\""), Some("2"), None));
+    assert_eq!(
+        (header.label("a"), header.label("b"), header.label("c")),
+        (Some("\"quoted\""), Some("2"), None)
+    );
     assert_eq!((header.field("spec.nodeName"), header.field("status.phase")), (Some("n1"), Some("Running")));
     assert_eq!((header.field("spec.hostNetwork"), header.field("spec.unknown")), (Some("false"), None));
     assert_eq!((&*header.uid, header.generation, header.created_seconds), ("u-1", 2, 1_795_413_600));

