@@ -241,8 +241,7 @@ impl MachineStatus {
         self.since = Some(transition.at);
         self.deadline = deadline;
         self.message.clone_from(&transition.reason);
-        self.transitions
-            .push(Transition { from: (!first).then_some(self.from_phase()).flatten(), ..transition });
+        self.transitions.push(Transition { from, ..transition });
         let surplus = self.transitions.len().saturating_sub(TRANSITIONS_KEPT);
         self.transitions.drain(..surplus);
         Ok(())
