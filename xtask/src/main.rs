@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool prints")]
 
 mod check;
+mod conformance;
 mod tidy;
 
 use std::path::PathBuf;
@@ -16,6 +17,8 @@ enum Task {
     Check,
     /// The rules that no compiler knows: dependencies between crates, sizes, comments, named paths, words.
     Tidy,
+    /// The real [Conformance] specs of Kubernetes against a cluster; keeps tests/conformance/passing.txt.
+    Conformance(conformance::Options),
 }
 
 fn main() -> ExitCode {
@@ -23,6 +26,7 @@ fn main() -> ExitCode {
     let outcome = root().and_then(|root| match task {
         Task::Check => check::run(&root),
         Task::Tidy => tidy::run(&root).map_err(|error| error.to_string()),
+        Task::Conformance(options) => conformance::run(&root, &options).map_err(|error| error.to_string()),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,6 +4,7 @@ mod dependencies;
 mod documents;
 mod exceptions;
 mod finding;
+mod passing;
 mod public;
 mod sizes;
 mod syntax;
@@ -32,6 +33,8 @@ pub(crate) fn run(root: &Path) -> Result<(), TidyError> {
     let exceptions = exceptions::parse(&tree.text(exceptions::PATH).unwrap_or_default())?;
     let mut findings = exceptions::apply(&exceptions, inspect(&tree)?);
     findings.extend(exceptions::grown(&exceptions, tree.earlier(exceptions::PATH)?.as_deref())?);
+    let names = tree.text(passing::PATH).unwrap_or_default();
+    findings.extend(passing::check(&names, tree.earlier(passing::PATH)?.as_deref()));
     findings.sort();
     for finding in &findings {
         println!("{finding}");

@@ -16,6 +16,7 @@ pub(super) enum Rule {
     Undocumented,
     Word,
     Exception,
+    ConformanceList,
 }
 
 impl Rule {
@@ -32,6 +33,7 @@ impl Rule {
         (Rule::Undocumented, "undocumented"),
         (Rule::Word, "word"),
         (Rule::Exception, "exception"),
+        (Rule::ConformanceList, "conformance-list"),
     ];
 
     pub(super) fn name(self) -> &'static str {
