@@ -1,10 +1,16 @@
 #!/usr/bin/env bash
-# packages.sh [--for-tests]: installs the Debian packages that a node needs, and those of the test lanes on request.
-# Installs nothing that is there already; when it may not install, it says the exact command and ends with 1.
+# packages.sh [--with-clients | --for-tests]: installs the Debian packages that a node needs, and those of the clients or of
+# the test lanes on request.
+# What is there already is left alone; when it may not install, it says the exact command and ends with 1.
 set -euo pipefail
 
 packages=(containerd runc containernetworking-plugins nftables iptables)
-[ "${1:-}" != --for-tests ] || packages+=(ca-certificates curl gcc git jq make openssl python3-venv)
+case ${1:-} in
+  "") ;;
+  --with-clients) packages+=(curl python3-venv) ;;
+  --for-tests) packages+=(ca-certificates curl gcc git jq make openssl python3-venv) ;;
+  *) echo "packages.sh: unknown flag $1: use --with-clients or --for-tests" >&2 && exit 2 ;;
+esac
 
 missing=()
 for package in "${packages[@]}"; do
