@@ -6,6 +6,7 @@ mod exceptions;
 mod finding;
 mod passing;
 mod public;
+mod purity;
 mod sizes;
 mod syntax;
 mod tree;
@@ -50,6 +51,7 @@ fn inspect(tree: &Tree) -> Result<Vec<Finding>, tree::TreeError> {
         findings.extend(syntax::functions(source));
         findings.extend(syntax::globs(source));
         findings.extend(public::check(source));
+        findings.extend(purity::check(source));
     }
     findings.extend(sizes::modules(tree.paths()));
     findings.extend(comments::check(&sources));

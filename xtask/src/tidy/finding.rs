@@ -17,6 +17,7 @@ pub(super) enum Rule {
     Word,
     Exception,
     ConformanceList,
+    PlanPurity,
 }
 
 impl Rule {
@@ -34,6 +35,7 @@ impl Rule {
         (Rule::Word, "word"),
         (Rule::Exception, "exception"),
         (Rule::ConformanceList, "conformance-list"),
+        (Rule::PlanPurity, "plan-purity"),
     ];
 
     pub(super) fn name(self) -> &'static str {
