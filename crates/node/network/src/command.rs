@@ -31,20 +31,20 @@ pub enum CommandError {
 
 /// A tool and the distribution package that brings it.
 #[derive(Clone, Copy, Debug)]
-pub struct Tool {
-    pub program: &'static str,
-    pub package: &'static str,
+pub(crate) struct Tool {
+    pub(crate) program: &'static str,
+    pub(crate) package: &'static str,
 }
 
-pub const NFT: Tool = Tool { program: "nft", package: "nftables" };
-pub const IP: Tool = Tool { program: "ip", package: "iproute2" };
+pub(crate) const NFT: Tool = Tool { program: "nft", package: "nftables" };
+pub(crate) const IP: Tool = Tool { program: "ip", package: "iproute2" };
 
 /// Standard error is cut here, in bytes: `nft` repeats the whole offending line.
 const STDERR_MAX: usize = 2000;
 
 impl Tool {
     /// Runs the tool with `input` and returns its standard output.
-    pub async fn run(
+    pub(crate) async fn run(
         self,
         arguments: &[&str],
         input: &str,

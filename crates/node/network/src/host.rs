@@ -1,6 +1,7 @@
 //! What the node itself must have: two sysctls, the bridge, the route to the Services, the DNS address, the CNI file.
 //!
-//! The bridge is made here and not left to the CNI plugin, since the Service route needs it before the first pod.
+//! The bridge is made here and not left to the CNI plugin, since the route to the Services takes its address as the
+//! source before there is a pod.
 //! The DNS address is on the loopback device with scope host: pods and the node reach it on every node without a
 //! translation, and the node never takes it as the source of traffic that leaves.
 
@@ -141,15 +142,22 @@ async fn ensure_bridge(config: &Config, record: &mut Record) -> Result<(), HostE
     ip(&["link", "set", name, "up"]).await
 }
 
+/// Without a route the node's own traffic to Services never reaches the output hook. It leads to the loopback device
+/// and not to the bridge: what a pod sends there and is refused would leave by the device it came in on, the kernel would
+/// send a redirect first, and that uses up the rate limit of the ICMP refusal.
 async fn ensure_route(config: &Config, record: &mut Record) -> Result<(), HostError> {
     let network = config.service_cidr.trunc();
     let text = network.to_string();
+    let effect = Effect::Route { network, device: LOOPBACK.to_owned() };
     let routes: Vec<Route> = ip_list(&["-j", "-4", "route", "show", "exact", &text]).await?;
-    if let Some(route) = routes.iter().find(|route| route.dev != config.bridge) {
+    if let Some(route) = routes.first()
+        && !(record.owns(&effect) && route.dev == LOOPBACK)
+    {
         return Err(HostError::ForeignRoute { network: text, device: route.dev.clone() });
     }
-    record.add(Effect::Route { network, device: config.bridge.clone() })?;
-    ip(&["route", "replace", &text, "dev", &config.bridge]).await
+    record.add(effect)?;
+    let source = config.gateway().addr().to_string();
+    ip(&["route", "replace", &text, "dev", LOOPBACK, "src", &source]).await
 }
 
 async fn ensure_dns_address(config: &Config, record: &mut Record) -> Result<(), HostError> {

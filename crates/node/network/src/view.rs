@@ -1,10 +1,7 @@
 //! What this crate reads of a Service and an EndpointSlice: just the fields it uses.
 
-use std::borrow::Cow;
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Resource;
-use kube::core::{ClusterResourceScope, NamespaceResourceScope};
+use kube::core::NamespaceResourceScope;
 use serde::{Deserialize, Serialize};
 
 /// The label by which an EndpointSlice names its Service.
@@ -162,48 +159,7 @@ where
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// The one field this crate reads of its Node.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Node {
-    pub metadata: ObjectMeta,
-    pub spec: NodeSpec,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct NodeSpec {
-    #[serde(rename = "podCIDR")]
-    pub pod_cidr: String,
-}
-
-macro_rules! resource {
-    ($view:ty, $scope:ty, $group:literal, $version:literal, $kind:literal, $plural:literal) => {
-        impl Resource for $view {
-            type DynamicType = ();
-            type Scope = $scope;
-            fn kind((): &()) -> Cow<'_, str> {
-                $kind.into()
-            }
-            fn group((): &()) -> Cow<'_, str> {
-                $group.into()
-            }
-            fn version((): &()) -> Cow<'_, str> {
-                $version.into()
-            }
-            fn plural((): &()) -> Cow<'_, str> {
-                $plural.into()
-            }
-            fn meta(&self) -> &ObjectMeta {
-                &self.metadata
-            }
-            fn meta_mut(&mut self) -> &mut ObjectMeta {
-                &mut self.metadata
-            }
-        }
-    };
-}
-
-resource!(Service, NamespaceResourceScope, "", "v1", "Service", "services");
-resource!(EndpointSlice, NamespaceResourceScope, "discovery.k8s.io", "v1", "EndpointSlice", "endpointslices");
-resource!(Node, ClusterResourceScope, "", "v1", "Node", "nodes");
+muster_control::view!(Service: "", "v1", "Service", "services", NamespaceResourceScope);
+muster_control::view!(
+    EndpointSlice: "discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", NamespaceResourceScope
+);

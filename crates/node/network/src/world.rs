@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
+use muster_network::directory::Directory;
 use serde_json::{Value, json};
-
-use crate::directory::Directory;
 
 /// Lines of two kinds; words after the address or port are optional:
 /// ```text

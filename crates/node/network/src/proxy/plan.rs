@@ -7,6 +7,7 @@ use ipnet::Ipv4Net;
 
 use super::assign::assign;
 use super::element::{Buckets, Elements, Front, Key, NodePort, Source, Value, Way};
+use crate::config::Config;
 use crate::directory::{self, ClusterAddress, Directory, Entry};
 use crate::view::{Policy, ServicePort, ServiceType};
 
@@ -20,6 +21,12 @@ pub struct Here {
     pub pod_cidr: Ipv4Net,
     /// Service addresses that this node itself answers on (the DNS): the proxy leaves them alone.
     pub own_addresses: Vec<Ipv4Addr>,
+}
+
+impl Here {
+    pub fn of(config: &Config) -> Self {
+        Self { node: config.node.clone(), pod_cidr: config.pod_cidr, own_addresses: vec![config.dns.address] }
+    }
 }
 
 /// The elements for `directory`. `applied` is what the table holds now: buckets stay with their owners where they can.

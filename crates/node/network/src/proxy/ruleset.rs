@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::element::{Change, Elements, Front, Key, NodePort, Source, Value, Way};
+use crate::config::Config;
 use crate::view::Affinity;
 
 #[cfg(test)]
@@ -30,6 +31,18 @@ pub struct Frame {
     pub service_cidr: Ipv4Net,
     /// The address of the cluster DNS: a local address of this node inside the service network.
     pub own_addresses: Vec<Ipv4Addr>,
+}
+
+impl Frame {
+    pub fn of(config: &Config) -> Self {
+        Self {
+            bridge: config.bridge.clone(),
+            pod_cidr: config.pod_cidr,
+            cluster_cidr: config.cluster_cidr,
+            service_cidr: config.service_cidr,
+            own_addresses: vec![config.dns.address],
+        }
+    }
 }
 
 /// One transaction that puts the whole table in the place of whatever was there.
