@@ -1,7 +1,6 @@
 //! The words `nft -f -` reads.
 
 use std::fmt::Write;
-use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
@@ -29,8 +28,6 @@ pub struct Frame {
     pub pod_cidr: Ipv4Net,
     pub cluster_cidr: Ipv4Net,
     pub service_cidr: Ipv4Net,
-    /// The address of the cluster DNS: a local address of this node inside the service network.
-    pub own_addresses: Vec<Ipv4Addr>,
 }
 
 impl Frame {
@@ -40,7 +37,6 @@ impl Frame {
             pod_cidr: config.pod_cidr,
             cluster_cidr: config.cluster_cidr,
             service_cidr: config.service_cidr,
-            own_addresses: vec![config.dns.address],
         }
     }
 }
@@ -100,9 +96,7 @@ fn ways(text: &mut String) {
 }
 
 fn hooks(text: &mut String, frame: &Frame) {
-    let Frame { bridge, pod_cidr, cluster_cidr, service_cidr, own_addresses } = frame;
-    let own: String =
-        own_addresses.iter().map(|address| format!("    ip daddr {address} return\n")).collect();
+    let Frame { bridge, pod_cidr, cluster_cidr, service_cidr } = frame;
     write!(
         text,
         "\
@@ -111,7 +105,8 @@ fn hooks(text: &mut String, frame: &Frame) {
     ip daddr != 127.0.0.0/8 fib daddr type local meta l4proto . th dport vmap @node_ports
   }}
   chain refuse {{
-{own}    meta l4proto tcp reject with tcp reset
+    fib daddr type local return
+    meta l4proto tcp reject with tcp reset
     reject with icmp type port-unreachable
   }}
   chain prerouting {{ type nat hook prerouting priority dstnat; jump dispatch; }}

@@ -243,7 +243,7 @@ impl Drop for Server {
     }
 }
 
-fn config(folder: &TempDir) -> Config {
+pub(crate) fn config(folder: &TempDir) -> Config {
     let data: PathBuf = folder.path().join("network");
     Config {
         node: "n1".into(),

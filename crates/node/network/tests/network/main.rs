@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod dns;
 #[cfg(test)]
+mod follow;
+#[cfg(test)]
 mod host;
 #[cfg(test)]
 mod lab;
