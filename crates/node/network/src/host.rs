@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -79,7 +80,10 @@ pub enum HostError {
 }
 
 /// Makes all of it, in this order; what is there already is left alone. Each effect is in `record` before it is made.
+///
+/// What `record` holds of former settings (another bridge, another network) is undone first.
 pub async fn ensure(config: &Config, record: &mut Record) -> Result<(), HostError> {
+    undo::undo_former(record, &wanted(config)).await;
     for key in SYSCTLS {
         ensure_sysctl(key, record).await?;
     }
@@ -87,6 +91,18 @@ pub async fn ensure(config: &Config, record: &mut Record) -> Result<(), HostErro
     ensure_route(config, record).await?;
     ensure_dns_address(config, record).await?;
     ensure_conflist(config, record)
+}
+
+/// The effects of these settings, but for sysctls (made only where the value differs).
+fn wanted(config: &Config) -> [Effect; 6] {
+    [
+        Effect::Bridge { name: config.bridge.clone() },
+        Effect::Route { network: config.service_cidr.trunc(), device: LOOPBACK.to_owned() },
+        Effect::Address { address: config.dns.address, device: LOOPBACK.to_owned() },
+        Effect::Folder { path: cni::reservations(config) },
+        Effect::File { path: config.cni_conf_dir.join(cni::FILE) },
+        Effect::Table,
+    ]
 }
 
 async fn ensure_sysctl(key: &'static str, record: &mut Record) -> Result<(), HostError> {
@@ -137,7 +153,14 @@ async fn ensure_bridge(config: &Config, record: &mut Record) -> Result<(), HostE
         let mac = format!("02:42:{a:02x}:{b:02x}:{c:02x}:{d:02x}");
         ip(&["link", "add", "name", name, "address", &mac, "type", "bridge"]).await?;
     }
-    // The plugin refuses a bridge whose first address is not its gateway.
+    // The plugin refuses a bridge whose first address is not its gateway, as after a change of the network.
+    let holders: Vec<Holder> = ip_list(&["-j", "-4", "address", "show", "dev", name]).await?;
+    for address in holders.iter().flat_map(|holder| &holder.addr_info) {
+        let other = format!("{}/{}", address.local, address.prefixlen);
+        if other != gateway.to_string() {
+            ip(&["address", "del", &other, "dev", name]).await?;
+        }
+    }
     ip(&["address", "replace", &gateway.to_string(), "dev", name]).await?;
     ip(&["link", "set", name, "up"]).await
 }
@@ -183,6 +206,18 @@ struct Link {
     ifname: String,
     #[serde(default)]
     link_netns: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Holder {
+    #[serde(default)]
+    addr_info: Vec<HeldAddress>,
+}
+
+#[derive(Debug, Deserialize)]
+struct HeldAddress {
+    local: Ipv4Addr,
+    prefixlen: u8,
 }
 
 #[derive(Debug, Deserialize)]

@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use muster_base::error::chain;
+
 use super::{HostError, Link, Route, ip, ip_list, sysctl_path};
 use crate::owned::{Effect, Record, RecordError};
 use crate::proxy::{self, ProxyError};
@@ -37,8 +39,23 @@ pub enum UndoError {
 
 /// Undoes what `record` holds. One failure stops no other; what failed stays in the record.
 pub async fn undo(record: &mut Record) -> Vec<UndoError> {
+    let effects = record.effects().to_vec();
+    undo_these(record, effects).await
+}
+
+/// Undoes what is not `wanted` any more. What cannot be undone now is tried again at the next start and by [`undo`].
+pub(super) async fn undo_former(record: &mut Record, wanted: &[Effect]) {
+    let is_former = |effect: &&Effect| !matches!(effect, Effect::Sysctl { .. }) && !wanted.contains(effect);
+    let former: Vec<Effect> = record.effects().iter().filter(is_former).cloned().collect();
+    for error in undo_these(record, former).await {
+        tracing::warn!(error = chain(&error), "an effect of former settings could not be undone");
+    }
+}
+
+/// Newest first.
+async fn undo_these(record: &mut Record, effects: Vec<Effect>) -> Vec<UndoError> {
     let mut errors = Vec::new();
-    for effect in record.effects().iter().rev().cloned().collect::<Vec<_>>() {
+    for effect in effects.into_iter().rev() {
         let undone = match undo_one(&effect).await {
             Ok(()) => record.strike(&effect).map_err(UndoError::Record),
             Err(error) => Err(error),

@@ -63,6 +63,23 @@ fn removing_leaves_nothing_and_gives_back_the_former_values() {
 }
 
 #[test]
+fn other_settings_take_the_place_of_the_former_ones() {
+    let mut lab = Lab::with_node();
+    lab.config.bridge = "muster1".into();
+    lab.config.pod_cidr = "10.244.7.0/24".parse().unwrap();
+    lab.config.service_cidr = "10.112.0.0/16".parse().unwrap();
+    lab.config.dns.address = "10.112.0.10".parse().unwrap();
+    lab.ensure().unwrap();
+    let (addresses, routes) = (lab.node("ip", &["-br", "-4", "address"]), lab.node("ip", &["route"]));
+    assert!(!addresses.contains("muster0") && !addresses.contains("10.96.0.10"), "{addresses}");
+    assert!(addresses.contains("10.112.0.10/32") && !routes.contains("10.96.0.0"), "{addresses}{routes}");
+    lab.config.pod_cidr = "10.244.8.0/24".parse().unwrap();
+    lab.ensure().unwrap();
+    assert_eq!(lab.pod().to_string(), "10.244.8.2");
+    assert!(!lab.node("ip", &["address"]).contains("10.244.7.1"));
+}
+
+#[test]
 fn what_another_made_is_not_taken() {
     let lab = Lab::new();
     lab.node("ip", &["link", "add", "muster0", "type", "bridge"]);
