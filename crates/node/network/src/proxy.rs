@@ -8,6 +8,7 @@
 //! outside the service network whose Service has no endpoint is not refused but routed on; `127.0.0.1:NODE_PORT` is
 //! not served; topology hints and `loadBalancer` addresses are ignored.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use muster_base::error::chain;
@@ -16,11 +17,13 @@ use crate::command::{CommandError, NFT};
 use crate::directory::Directory;
 
 pub mod assign;
+pub mod conntrack;
 pub mod element;
 pub mod listing;
 pub mod plan;
 pub mod ruleset;
 
+use conntrack::Stale;
 use element::{Change, Elements};
 use listing::ListingError;
 use plan::Here;
@@ -98,6 +101,7 @@ impl Proxy {
         }
         match NFT.run(&["-f", "-"], &ruleset::incremental(&change), NFT_LIMIT).await {
             Ok(_) => {
+                forget(conntrack::stale(applied, &desired)).await;
                 self.applied = Applied::Known(desired);
                 Ok(Outcome::Changed { deleted: change.delete.len(), added: change.add.len() })
             }
@@ -123,11 +127,13 @@ impl Proxy {
 
     async fn replace(&mut self, desired: Elements) -> Result<Outcome, ProxyError> {
         let elements = desired.len();
+        let stale = conntrack::stale(self.applied.elements(), &desired);
         self.applied = Applied::Unsure(desired);
         let desired = self.applied.elements();
         NFT.run(&["-f", "-"], &ruleset::full(&self.frame, desired), NFT_LIMIT)
             .await
             .map_err(|source| ProxyError::Replace { elements, source })?;
+        forget(stale).await;
         compare(desired).await?;
         self.applied = Applied::Known(std::mem::take(self.applied.elements_mut()));
         Ok(Outcome::Replaced { elements })
@@ -152,6 +158,20 @@ impl Applied {
 pub async fn remove() -> Result<(), ProxyError> {
     NFT.run(&["-f", "-"], &ruleset::removal(), NFT_LIMIT).await.map_err(ProxyError::Remove)?;
     Ok(())
+}
+
+/// What is left when this fails ends by itself two minutes after the client falls silent; no reason to fail the pass.
+async fn forget(stale: BTreeSet<Stale>) {
+    if stale.is_empty() {
+        return;
+    }
+    match tokio::task::spawn_blocking(move || conntrack::forget(&stale)).await {
+        Ok(Ok(flows)) => tracing::debug!(flows, "UDP flows to endpoints that are gone were forgotten"),
+        Ok(Err(error)) => {
+            tracing::warn!(error = chain(&error), "UDP flows to endpoints that are gone may remain")
+        }
+        Err(error) => tracing::warn!(%error, "UDP flows to endpoints that are gone may remain"),
+    }
 }
 
 async fn list() -> Result<Elements, ProxyError> {

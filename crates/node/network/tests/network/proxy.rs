@@ -127,6 +127,26 @@ fn a_change_of_one_endpoint_leaves_open_connections_and_other_services_alone() {
 }
 
 #[test]
+fn a_udp_client_that_keeps_its_port_moves_on_when_its_endpoint_is_gone() {
+    let (lab, endpoints, client) = lab(2);
+    let mut proxy = lab.open_proxy();
+    let world = |endpoint: &str| {
+        directory(&format!("service default/dns 10.96.0.5 53/udp\nslice default/dns 5353/udp {endpoint}"))
+    };
+    let servers: Vec<UdpSocket> =
+        (0..2).map(|n| lab.inside(&format!("pod{n}"), || UdpSocket::bind("0.0.0.0:5353").unwrap())).collect();
+    lab.pass(&mut proxy, &world(&endpoints[0])).unwrap();
+    let asking = lab.inside(&client, || UdpSocket::bind("0.0.0.0:0").unwrap());
+    asking.connect("10.96.0.5:53").unwrap();
+    for (server, endpoint) in servers.iter().zip(&endpoints) {
+        lab.pass(&mut proxy, &world(endpoint)).unwrap();
+        asking.send(b"who").unwrap();
+        server.set_read_timeout(Some(PATIENCE)).unwrap();
+        server.recv_from(&mut [0; 8]).unwrap_or_else(|error| panic!("{endpoint}: {error}"));
+    }
+}
+
+#[test]
 fn node_ports_and_external_addresses_answer_the_world_and_pods_leave_under_the_nodes_address() {
     let (mut lab, endpoints, client) = lab(1);
     lab.outside();
