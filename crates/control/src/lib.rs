@@ -7,6 +7,7 @@ mod driver;
 mod informer;
 pub mod install;
 mod lease;
+pub mod matching;
 mod metrics;
 mod queue;
 mod sweep;
