@@ -1,14 +1,16 @@
 //! The decision: which pod goes where, and why the others wait. Synchronous, without clock or I/O.
 
+mod filter;
+mod score;
+mod topology;
+
 use std::sync::Arc;
 
-use crate::filter;
+use self::topology::Rules;
 use crate::node::Node;
 use crate::pod::Pod;
 use crate::refusal::Refusal;
-use crate::score;
 use crate::snapshot::Snapshot;
-use crate::topology::Rules;
 
 /// Below this many nodes all are looked at; above it a sample is enough.
 const SAMPLE_MIN: usize = 100;

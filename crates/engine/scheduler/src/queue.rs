@@ -36,7 +36,7 @@ struct Waiting {
 }
 
 #[derive(Debug, Default)]
-pub struct Queue {
+pub(crate) struct Queue {
     waiting: HashMap<Uid, Waiting>,
     ready: BTreeSet<(Rank, Uid)>,
     later: BTreeSet<(Timestamp, Uid)>,
@@ -45,43 +45,36 @@ pub struct Queue {
 }
 
 impl Queue {
-    pub fn len(&self) -> usize {
-        self.waiting.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
     /// A pod that is new, or whose own wishes changed, is looked at at once.
-    pub fn add(&mut self, pod: Arc<Pod>) {
+    pub(crate) fn add(&mut self, pod: Arc<Pod>) {
         let failures = self.failures_of(&pod.uid);
         self.take_out(&pod.uid);
         self.make_ready(pod, failures, None);
     }
 
     /// Keeps the newest text of a pod that waits, without another look.
-    pub fn refresh(&mut self, pod: &Arc<Pod>) -> Known {
-        match self.waiting.get_mut(&pod.uid) {
-            Some(waiting) => {
-                waiting.pod = Arc::clone(pod);
-                Known::Yes
-            }
-            None => Known::No,
+    pub(crate) fn refresh(&mut self, pod: &Arc<Pod>) {
+        if let Some(waiting) = self.waiting.get_mut(&pod.uid) {
+            waiting.pod = Arc::clone(pod);
         }
     }
 
-    pub fn get(&self, uid: &str) -> Option<&Arc<Pod>> {
+    pub(crate) fn get(&self, uid: &str) -> Option<&Arc<Pod>> {
         self.waiting.get(uid).map(|waiting| &waiting.pod)
     }
 
-    pub fn remove(&mut self, uid: &str) {
+    pub(crate) fn remove(&mut self, uid: &str) {
         self.take_out(uid);
         self.failures.remove(uid);
     }
 
     /// Takes up to `most` ready pods, highest priority first, then oldest.
-    pub fn take(&mut self, most: usize) -> Vec<Arc<Pod>> {
+    pub(crate) fn take(&mut self, most: usize) -> Vec<Arc<Pod>> {
         let mut pods = Vec::new();
         while pods.len() < most {
             let Some((_, uid)) = self.ready.pop_first() else { break };
@@ -94,7 +87,7 @@ impl Queue {
     }
 
     /// No node will do: wait for a change that could help.
-    pub fn refused(&mut self, pod: Arc<Pod>, refusal: Refusal, now: Timestamp) {
+    pub(crate) fn refused(&mut self, pod: Arc<Pod>, refusal: Refusal, now: Timestamp) {
         let failures = self.failures_of(&pod.uid).saturating_add(1);
         let rests_until = Some(later(now, BACKOFF.base(failures)));
         self.failures.insert(Arc::clone(&pod.uid), failures);
@@ -105,7 +98,7 @@ impl Queue {
     }
 
     /// The API did not take the placement: try again after a while.
-    pub fn failed(&mut self, pod: Arc<Pod>, now: Timestamp) {
+    pub(crate) fn failed(&mut self, pod: Arc<Pod>, now: Timestamp) {
         let failures = self.failures_of(&pod.uid).saturating_add(1);
         self.failures.insert(Arc::clone(&pod.uid), failures);
         let at = later(now, BACKOFF.base(failures));
@@ -113,7 +106,7 @@ impl Queue {
     }
 
     /// Something changed: refused pods that it may help come back.
-    pub fn wake(&mut self, change: Change, now: Timestamp) {
+    pub(crate) fn wake(&mut self, change: Change, now: Timestamp) {
         if change == Change::Nothing {
             return;
         }
@@ -129,7 +122,7 @@ impl Queue {
     }
 
     /// Brings back those whose time has come.
-    pub fn ripen(&mut self, now: Timestamp) {
+    pub(crate) fn ripen(&mut self, now: Timestamp) {
         while let Some((at, _)) = self.later.first()
             && *at <= now
         {
@@ -140,11 +133,11 @@ impl Queue {
     }
 
     /// When [`Queue::ripen`] has something to do next.
-    pub fn next_at(&self) -> Option<Timestamp> {
+    pub(crate) fn next_at(&self) -> Option<Timestamp> {
         self.later.first().map(|(at, _)| *at)
     }
 
-    pub fn has_ready(&self) -> bool {
+    pub(crate) fn has_ready(&self) -> bool {
         !self.ready.is_empty()
     }
 
@@ -184,13 +177,6 @@ impl Queue {
         let waiting = self.waiting.get(uid).map(|waiting| waiting.failures);
         waiting.or_else(|| self.failures.get(uid).copied()).unwrap_or(0)
     }
-}
-
-/// Whether the queue holds a pod.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Known {
-    Yes,
-    No,
 }
 
 fn later(now: Timestamp, wait: Duration) -> Timestamp {

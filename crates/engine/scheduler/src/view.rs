@@ -5,7 +5,38 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Affinity, Taint, Toleration, TopologySpreadConstraint};
 use serde::Deserialize;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::core::{ClusterResourceScope, NamespaceResourceScope};
+
 use crate::resources::Texts;
+
+/// A pod as the watch delivers it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Pod {
+    pub metadata: ObjectMeta,
+    pub spec: PodSpec,
+    pub status: PodStatus,
+}
+muster_control::view!(Pod: "", "v1", "Pod", "pods", NamespaceResourceScope);
+
+/// A node as the watch delivers it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Node {
+    pub metadata: ObjectMeta,
+    pub spec: NodeSpec,
+    pub status: NodeStatus,
+}
+muster_control::view!(Node: "", "v1", "Node", "nodes", ClusterResourceScope);
+
+/// A namespace: only its labels matter.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Namespace {
+    pub metadata: ObjectMeta,
+}
+muster_control::view!(Namespace: "", "v1", "Namespace", "namespaces", ClusterResourceScope);
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

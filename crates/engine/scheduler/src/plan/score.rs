@@ -6,9 +6,9 @@ use k8s_openapi::api::core::v1::WeightedPodAffinityTerm;
 use muster_control::matching::{self, Effect};
 
 use crate::node::Node;
+use crate::plan::topology::{self, Spread};
 use crate::pod::Pod;
 use crate::snapshot::Snapshot;
-use crate::topology::{self, Spread};
 
 const HOSTNAME: &str = "kubernetes.io/hostname";
 const ZONE: &str = "topology.kubernetes.io/zone";

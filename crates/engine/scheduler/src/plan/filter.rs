@@ -4,9 +4,9 @@ use k8s_openapi::api::core::v1::{Taint, Toleration};
 use muster_control::matching::{self, Effect};
 
 use crate::node::{Cordon, Node, Offer};
+use crate::plan::topology::Rules;
 use crate::pod::Pod;
 use crate::refusal::Blocker;
-use crate::topology::Rules;
 
 /// Empty when the pod may go there. The first kind of obstacle found is told; lacking amounts are told all at once.
 pub(crate) fn blockers(pod: &Pod, node: &Node, rules: &Rules) -> Vec<Blocker> {

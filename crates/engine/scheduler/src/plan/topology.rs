@@ -9,8 +9,8 @@ use k8s_openapi::api::core::v1::{PodAffinityTerm, TopologySpreadConstraint};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use muster_control::matching::{self, Effect, Labels};
 
-use crate::filter;
 use crate::node::Node;
+use crate::plan::filter;
 use crate::pod::{Pod, Stage};
 use crate::refusal::Blocker;
 use crate::snapshot::Snapshot;
