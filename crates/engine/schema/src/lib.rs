@@ -8,6 +8,7 @@ pub mod cel;
 pub mod crd;
 pub mod decode;
 pub mod default;
+pub mod encode;
 mod error;
 mod kind;
 pub mod merge;
@@ -16,6 +17,9 @@ pub mod prune;
 pub mod structural;
 mod types;
 pub mod validate;
+
+#[cfg(test)]
+mod vectors;
 
 pub use catalog::{Catalog, Resource, description};
 pub use error::{FieldError, FieldErrorKind};

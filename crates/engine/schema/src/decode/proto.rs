@@ -2,6 +2,7 @@
 //!
 //! The body is `k8s\0` and a `runtime.Unknown`: the object's `apiVersion` and `kind`, and its bytes.
 
+mod leaves;
 mod reader;
 
 use base64::Engine;
@@ -11,6 +12,7 @@ use serde_json::{Map, Number, Value};
 use super::leaf::{self, Fraction};
 use super::{finish, zero};
 use crate::types::{Field, Format, Node, NodeId, Scalar, Schema, Shape, Wire, WireForm};
+use leaves::{int_or_string, raw, sub, time, wrapped_text};
 use reader::{Reader, Wired};
 
 /// What every body begins with.
@@ -308,74 +310,6 @@ fn deeper(within: [u32; 2], number: u32) -> Option<[u32; 2]> {
 
 fn starts_with(within: [u32; 2], prefix: [u32; 2]) -> bool {
     within == prefix || (prefix[1] == 0 && within[0] == prefix[0])
-}
-
-/// The varints of a message, by field number.
-fn sub(name: &str, wired: Wired<'_>) -> Result<Vec<(u32, i64)>> {
-    let mut reader = Reader::new(wired.bytes(name)?);
-    let mut found = Vec::new();
-    while let Some((number, wired)) = reader.next()? {
-        if let Wired::Varint(value) = wired {
-            found.push((number, value.cast_signed()));
-        }
-    }
-    Ok(found)
-}
-
-/// The zero time is an empty message and means no time.
-fn time(name: &str, wired: Wired<'_>, fraction: Fraction) -> Result<Value> {
-    let (mut seconds, mut nanos) = (0, 0);
-    for (number, value) in sub(name, wired)? {
-        match number {
-            1 => seconds = value,
-            2 => nanos = value,
-            _ => {}
-        }
-    }
-    if (seconds, nanos) == (0, 0) {
-        return Ok(Value::Null);
-    }
-    Ok(leaf::format_time(i128::from(seconds) * 1_000_000_000 + i128::from(nanos), fraction).into())
-}
-
-fn int_or_string(name: &str, wired: Wired<'_>) -> Result<Value> {
-    let (mut is_text, mut number, mut text) = (false, 0, String::new());
-    let mut reader = Reader::new(wired.bytes(name)?);
-    while let Some((field, wired)) = reader.next()? {
-        match field {
-            1 => is_text = wired.varint(name)? == 1,
-            2 => number = wired.varint(name)?.cast_signed(),
-            3 => text = wired.text(name)?,
-            _ => {}
-        }
-    }
-    Ok(if is_text { text.into() } else { number.into() })
-}
-
-fn wrapped_text(name: &str, wired: Wired<'_>) -> Result<String> {
-    let mut text = String::new();
-    let mut reader = Reader::new(wired.bytes(name)?);
-    while let Some((number, wired)) = reader.next()? {
-        if number == 1 {
-            text = wired.text(name)?;
-        }
-    }
-    Ok(text)
-}
-
-/// `RawExtension`, `FieldsV1`, `JSON`: JSON as bytes in field 1.
-fn raw(name: &str, wired: Wired<'_>) -> Result<Value> {
-    let mut bytes = &[][..];
-    let mut reader = Reader::new(wired.bytes(name)?);
-    while let Some((number, wired)) = reader.next()? {
-        if number == 1 {
-            bytes = wired.bytes(name)?;
-        }
-    }
-    if bytes.is_empty() {
-        return Ok(Value::Null);
-    }
-    serde_json::from_slice(bytes).map_err(|_| ProtobufError::Json { field: name.to_owned() })
 }
 
 #[cfg(test)]

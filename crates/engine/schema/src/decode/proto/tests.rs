@@ -1,32 +1,13 @@
 //! Checked against the documents that `k8s.io/api` publishes of every kind, in JSON and in protobuf.
 
-use std::path::PathBuf;
-
 use super::*;
+use crate::Catalog;
 use crate::decode::{self, Encoding, FieldValidation};
-use crate::{Catalog, Kind};
-
-/// The published documents, or why they are not here.
-fn vectors() -> Option<PathBuf> {
-    let cache = std::env::home_dir().unwrap().join("go/pkg/mod");
-    let folder = cache.join("k8s.io/api@v0.37.2/testdata/HEAD");
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    let why =
-        format!("not compared: {} is absent; run `go mod download k8s.io/api@v0.37.2`", folder.display());
-    std::io::Write::write_all(&mut std::io::stderr(), why.as_bytes()).unwrap();
-    None
-}
-
-fn stem(kind: &Kind) -> String {
-    let group = if kind.gvk.group.is_empty() { "core" } else { &kind.gvk.group };
-    format!("{group}.{}.{}", kind.gvk.version, kind.gvk.kind)
-}
+use crate::vectors::{self, stem};
 
 #[test]
 fn every_published_kind_is_the_same_document_in_json_yaml_and_protobuf() {
-    let Some(folder) = vectors() else { return };
+    let Some(folder) = vectors::folder() else { return };
     let mut compared = 0;
     for kind in Catalog::builtin().kinds() {
         let Ok(json) = std::fs::read(folder.join(format!("{}.json", stem(kind)))) else {
@@ -51,7 +32,7 @@ fn every_published_kind_is_the_same_document_in_json_yaml_and_protobuf() {
 
 #[test]
 fn messages_that_are_never_stored_are_read_from_protobuf_too() {
-    let Some(folder) = vectors() else { return };
+    let Some(folder) = vectors::folder() else { return };
     for (file, name) in [
         ("core.v1.DeleteOptions", "v1/DeleteOptions"),
         ("core.v1.Status", "v1/Status"),
@@ -115,7 +96,7 @@ fn refuses_bytes_that_are_no_message() {
 
 #[test]
 fn never_panics_on_damaged_bytes() {
-    let Some(folder) = vectors() else { return };
+    let Some(folder) = vectors::folder() else { return };
     let body = std::fs::read(folder.join("core.v1.Pod.pb")).unwrap();
     let pod = Catalog::builtin().kind("", "v1", "Pod").unwrap();
     let mut refused = 0;
