@@ -3,6 +3,7 @@
 
 mod check;
 mod conformance;
+mod tables;
 mod tidy;
 
 use std::path::PathBuf;
@@ -19,6 +20,8 @@ enum Task {
     Tidy,
     /// The real [Conformance] specs of Kubernetes against a cluster; keeps tests/conformance/passing.txt.
     Conformance(conformance::Options),
+    /// Generate the schema's tables of built-in types from the published definitions.
+    Tables(tables::Args),
 }
 
 fn main() -> ExitCode {
@@ -27,6 +30,7 @@ fn main() -> ExitCode {
         Task::Check => check::run(&root),
         Task::Tidy => tidy::run(&root).map_err(|error| error.to_string()),
         Task::Conformance(options) => conformance::run(&root, &options).map_err(|error| error.to_string()),
+        Task::Tables(args) => tables::run(&args).map_err(|error| error.to_string()),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
