@@ -12,9 +12,11 @@ pub mod encode;
 mod error;
 mod kind;
 pub mod merge;
+pub mod openapi;
 mod pattern;
 pub mod prune;
 pub mod structural;
+pub mod table;
 mod types;
 pub mod validate;
 
