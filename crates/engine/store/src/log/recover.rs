@@ -177,6 +177,9 @@ impl<T: Payload> Replay<T> {
         let mut kept: Vec<Revision> = segments.iter().map(|(first, _)| *first).collect();
         let last = self.last.unwrap_or(self.base);
         let torn = self.cut(disk.as_ref(), kept.last().copied())?;
+        // A checkpoint that was seen makes older files obsolete only once its name is on disk.
+        let synced = disk.sync_directory();
+        synced.map_err(|source| OpenError::Write(Failure::new("data directory", "sync", source)))?;
         let mut leftovers = files.unfinished.clone();
         leftovers.extend(
             files.segments.iter().filter(|first| !kept.contains(first)).map(|first| names::segment(*first)),
