@@ -1,1 +1,4 @@
-//! Pods through CRI.
+//! The node agent: pods through CRI, and whatever a machine must do on order.
+
+pub mod containerd;
+pub mod runtime;
