@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-mod process;
 pub mod probe;
+mod process;
 mod settings;
 mod supervisor;
 
@@ -82,7 +82,10 @@ mod tests {
         let deep = PathBuf::from(format!("/{}", "d".repeat(90)));
         let error = Layout::new(&deep).unwrap_err();
         assert!(matches!(error, LayoutError::SocketPathTooLong { length: 115, .. }), "{error:?}");
-        assert!(error.to_string().ends_with("choose a data directory that is at least 8 bytes shorter"), "{error}");
+        assert!(
+            error.to_string().ends_with("choose a data directory that is at least 8 bytes shorter"),
+            "{error}"
+        );
         assert!(Layout::new(&PathBuf::from(format!("/{}", "d".repeat(82)))).is_ok());
     }
 

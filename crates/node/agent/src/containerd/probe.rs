@@ -81,15 +81,18 @@ impl Capabilities {
 
 const CAP_SYS_ADMIN: u32 = 21;
 const CAP_SYS_RESOURCE: u32 = 24;
-const PROGRAM_DIRS: &[&str] = &["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+const PROGRAM_DIRS: &[&str] =
+    &["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 const CNI_DIRS: &[&str] = &["/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni"];
-const PROGRAMS: &[&str] = &["containerd", "containerd-shim-runc-v2", "ctr", "crun", "runc", "nft", "iptables"];
+const PROGRAMS: &[&str] =
+    &["containerd", "containerd-shim-runc-v2", "ctr", "crun", "runc", "nft", "iptables"];
 const CNI_PLUGINS: &[&str] = &["bridge", "host-local", "loopback", "portmap"];
 
 /// Reads the facts of this machine.
 pub fn read() -> Facts {
     let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let program = |name: &&str| PROGRAM_DIRS.iter().map(|dir| Path::new(dir).join(name)).find(|path| path.is_file());
+    let program =
+        |name: &&str| PROGRAM_DIRS.iter().map(|dir| Path::new(dir).join(name)).find(|path| path.is_file());
     let complete = |dir: &&&str| CNI_PLUGINS.iter().all(|plugin| Path::new(dir).join(plugin).is_file());
     Facts {
         status: text("/proc/self/status"),
@@ -104,7 +107,9 @@ pub fn read() -> Facts {
 /// Judges them.
 pub fn judge(facts: &Facts) -> Capabilities {
     let cgroups = cgroups(&facts.mounts);
-    let find = |name: &str| facts.programs.iter().find(|path| path.file_name().is_some_and(|file| file == name)).cloned();
+    let find = |name: &str| {
+        facts.programs.iter().find(|path| path.file_name().is_some_and(|file| file == name)).cloned()
+    };
     let runtimes = runtimes(cgroups, &find);
     let restrict_oom_score = !has_capability(&facts.status, CAP_SYS_RESOURCE);
     let findings = vec![
@@ -153,7 +158,10 @@ fn runtimes(cgroups: Cgroups, find: &dyn Fn(&str) -> Option<PathBuf>) -> Vec<Oci
         Cgroups::Hybrid => &["runc"],
         Cgroups::Absent => &[],
     };
-    order.iter().filter_map(|name| Some(OciRuntime { name: (*name).to_owned(), program: find(name)? })).collect()
+    order
+        .iter()
+        .filter_map(|name| Some(OciRuntime { name: (*name).to_owned(), program: find(name)? }))
+        .collect()
 }
 
 fn finding(what: &'static str, level: Level, detail: impl Into<String>) -> Finding {
@@ -187,18 +195,26 @@ fn optional(what: &'static str, path: Option<PathBuf>, lack: &str) -> Finding {
 
 fn runtime_finding(runtimes: &[OciRuntime], cgroups: Cgroups) -> Finding {
     match (runtimes.first(), cgroups) {
-        (Some(first), Cgroups::Hybrid) => {
-            finding("OCI runtime", Level::Good, format!("{} (crun refuses hybrid cgroups)", first.program.display()))
-        }
+        (Some(first), Cgroups::Hybrid) => finding(
+            "OCI runtime",
+            Level::Good,
+            format!("{} (crun refuses hybrid cgroups)", first.program.display()),
+        ),
         (Some(first), _) => finding("OCI runtime", Level::Good, first.program.display().to_string()),
-        (None, _) => finding("OCI runtime", Level::Missing, "neither crun nor runc is usable: apt-get install runc"),
+        (None, _) => {
+            finding("OCI runtime", Level::Missing, "neither crun nor runc is usable: apt-get install runc")
+        }
     }
 }
 
 fn cni(dir: Option<&Path>) -> Finding {
     match dir {
         Some(dir) => finding("CNI plugins", Level::Good, dir.display().to_string()),
-        None => finding("CNI plugins", Level::Missing, "not installed: apt-get install containernetworking-plugins"),
+        None => finding(
+            "CNI plugins",
+            Level::Missing,
+            "not installed: apt-get install containernetworking-plugins",
+        ),
     }
 }
 
@@ -238,7 +254,9 @@ fn bridge(filter: Option<&str>) -> Finding {
             Level::Degraded,
             "off: a pod cannot reach a service whose endpoint is on its own bridge: sysctl net.bridge.bridge-nf-call-iptables=1",
         ),
-        None => finding("br_netfilter", Level::Degraded, "the kernel has no br_netfilter: modprobe br_netfilter"),
+        None => {
+            finding("br_netfilter", Level::Degraded, "the kernel has no br_netfilter: modprobe br_netfilter")
+        }
     }
 }
 

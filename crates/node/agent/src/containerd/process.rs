@@ -78,7 +78,10 @@ impl Identity {
         if self.gone_within(grace.max(Duration::from_secs(5))).await {
             return Ok(());
         }
-        Err(io::Error::new(io::ErrorKind::TimedOut, format!("process {} did not end after SIGKILL", self.pid)))
+        Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("process {} did not end after SIGKILL", self.pid),
+        ))
     }
 
     async fn gone_within(self, limit: Duration) -> bool {
@@ -120,7 +123,10 @@ pub(super) fn start(program: &Path, arguments: &[&std::ffi::OsStr], log: &Path) 
     command.args(arguments).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
     // The signals our own process blocks or ignores must not be inherited as ignored; std resets the mask.
     let detach = || setsid().map(|_| ()).map_err(io::Error::from);
-    #[expect(unsafe_code, reason = "setsid is async-signal-safe, and std has no other way to leave the session")]
+    #[expect(
+        unsafe_code,
+        reason = "setsid is async-signal-safe, and std has no other way to leave the session"
+    )]
     // SAFETY: the closure makes one system call and allocates nothing.
     unsafe {
         command.pre_exec(detach);

@@ -101,7 +101,8 @@ disabled_plugins = [{disabled}]
 }
 
 fn runtime(runtime: &OciRuntime) -> String {
-    let table = format!("plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.{}", quoted(&runtime.name));
+    let table =
+        format!("plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.{}", quoted(&runtime.name));
     let mut out = String::new();
     let written = writeln!(
         out,

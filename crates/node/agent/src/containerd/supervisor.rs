@@ -77,11 +77,24 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from
 /// What the supervisor saw or did: evidence for the doctor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    Exited { pid: i32, at: Timestamp, words: String },
-    Restarted { at: Timestamp, restarts_in_window: usize },
-    RestartFailed { at: Timestamp, message: String },
+    Exited {
+        pid: i32,
+        at: Timestamp,
+        words: String,
+    },
+    Restarted {
+        at: Timestamp,
+        restarts_in_window: usize,
+    },
+    RestartFailed {
+        at: Timestamp,
+        message: String,
+    },
     /// The budget is used up: it stays down until somebody orders a restart.
-    GaveUp { at: Timestamp, restarts_in_window: usize },
+    GaveUp {
+        at: Timestamp,
+        restarts_in_window: usize,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,7 +140,15 @@ impl Supervisor {
         clock: SharedClock,
         report: impl Fn(Event) + Send + Sync + 'static,
     ) -> Arc<Self> {
-        Arc::new(Self { layout, settings, program, limits, clock, report: Box::new(report), state: Mutex::default() })
+        Arc::new(Self {
+            layout,
+            settings,
+            program,
+            limits,
+            clock,
+            report: Box::new(report),
+            state: Mutex::default(),
+        })
     }
 
     pub fn layout(&self) -> &Layout {
@@ -136,7 +157,12 @@ impl Supervisor {
 
     /// The process id, while it runs (stopped counts as running).
     pub async fn pid(&self) -> Option<i32> {
-        self.state.lock().await.process.filter(|process| process.life() != Life::Gone).map(|process| process.pid)
+        self.state
+            .lock()
+            .await
+            .process
+            .filter(|process| process.life() != Life::Gone)
+            .map(|process| process.pid)
     }
 
     /// Adopts a running containerd or starts one, and waits until it answers.
@@ -146,7 +172,8 @@ impl Supervisor {
     pub async fn ensure_started(&self) -> Result<Started, ServiceError> {
         let mut state = self.state.lock().await;
         state.wanted = Wanted::Up;
-        state.process = state.process.filter(|p| p.life() != Life::Gone).or_else(|| Identity::load(&self.layout.pid()));
+        state.process =
+            state.process.filter(|p| p.life() != Life::Gone).or_else(|| Identity::load(&self.layout.pid()));
         if state.process.is_some() {
             self.answering(&mut state).await?;
             return Ok(Started::Adopted);
@@ -178,7 +205,19 @@ impl Supervisor {
         let mut state = self.state.lock().await;
         state.wanted = Wanted::Down;
         state.process = state.process.or_else(|| Identity::load(&self.layout.pid()));
-        self.end(&mut state).await
+        self.end(&mut state).await?;
+        let path = self.layout.pid();
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(ServiceError::Prepare { path, source })
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Whether it was started here once and never stopped by [`Supervisor::stop`]: then it is wanted, alive or not.
+    pub fn is_wanted(&self) -> bool {
+        self.layout.pid().exists()
     }
 
     /// Watches over it until `shutdown`, and leaves it running then.
@@ -199,7 +238,11 @@ impl Supervisor {
         let now = self.clock.now();
         if let Some(process) = state.process.take() {
             process::reap(process.pid);
-            (self.report)(Event::Exited { pid: process.pid, at: now, words: process::tail(&self.layout.log(), 3) });
+            (self.report)(Event::Exited {
+                pid: process.pid,
+                at: now,
+                words: process::tail(&self.layout.log(), 3),
+            });
         }
         state.restarts.retain(|at| elapsed(*at, now) < self.limits.window);
         let restarts = state.restarts.len();
@@ -213,9 +256,14 @@ impl Supervisor {
             tokio::time::sleep(BACKOFF.wait(u32::try_from(restarts).unwrap_or(u32::MAX))).await;
         }
         match self.start(&mut state).await {
-            Ok(()) => (self.report)(Event::Restarted { at: self.clock.now(), restarts_in_window: restarts + 1 }),
+            Ok(()) => {
+                (self.report)(Event::Restarted { at: self.clock.now(), restarts_in_window: restarts + 1 })
+            }
             Err(error) => {
-                (self.report)(Event::RestartFailed { at: self.clock.now(), message: muster_base::error::chain(&error) });
+                (self.report)(Event::RestartFailed {
+                    at: self.clock.now(),
+                    message: muster_base::error::chain(&error),
+                });
             }
         }
     }

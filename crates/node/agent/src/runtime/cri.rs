@@ -12,8 +12,9 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use super::proto::image_service_client::ImageServiceClient;
 use super::proto::runtime_service_client::RuntimeServiceClient;
 use super::{
-    Call, Container, ContainerState, ContainerStatus, ExecOutput, Image, ImageUser, Observed, Readiness, Result, Runtime,
-    RuntimeError, RuntimeErrorKind, RuntimeStatus, Sandbox, SandboxState, Scope, Version, label, proto,
+    Call, Container, ContainerState, ContainerStatus, ExecOutput, Image, ImageUser, Observed, Readiness,
+    Result, Runtime, RuntimeError, RuntimeErrorKind, RuntimeStatus, Sandbox, SandboxState, Scope, Version,
+    label, proto,
 };
 
 /// How long the calls may take. Answers about state come in milliseconds; work on containers may wait for disks.
@@ -89,7 +90,8 @@ fn failed(call: &'static str, status: &tonic::Status) -> RuntimeError {
 }
 
 fn time(nanoseconds: i64) -> Timestamp {
-    Timestamp::from_nanosecond(i128::from(nanoseconds)).expect("64 bits of nanoseconds are within the range of a timestamp")
+    Timestamp::from_nanosecond(i128::from(nanoseconds))
+        .expect("64 bits of nanoseconds are within the range of a timestamp")
 }
 
 fn time_if_set(nanoseconds: i64) -> Option<Timestamp> {
@@ -101,7 +103,11 @@ fn take(labels: &mut HashMap<String, String>, key: &str) -> String {
 }
 
 fn sandbox(mut row: proto::PodSandbox) -> Sandbox {
-    let state = if row.state() == proto::PodSandboxState::SandboxReady { SandboxState::Ready } else { SandboxState::NotReady };
+    let state = if row.state() == proto::PodSandboxState::SandboxReady {
+        SandboxState::Ready
+    } else {
+        SandboxState::NotReady
+    };
     let metadata = row.metadata.unwrap_or_default();
     Sandbox {
         id: row.id,
@@ -168,7 +174,11 @@ fn image(image: proto::Image) -> Image {
 
 fn readiness(conditions: &[proto::RuntimeCondition], wanted: &str) -> Readiness {
     conditions.iter().find(|condition| condition.r#type == wanted).map_or_else(
-        || Readiness { ready: false, reason: "Unknown".to_owned(), message: format!("the runtime does not report {wanted}") },
+        || Readiness {
+            ready: false,
+            reason: "Unknown".to_owned(),
+            message: format!("the runtime does not report {wanted}"),
+        },
         |condition| Readiness {
             ready: condition.status,
             reason: condition.reason.clone(),
@@ -194,7 +204,8 @@ impl Runtime for Cri {
     fn status(&self) -> Call<'_, RuntimeStatus> {
         let mut client = self.runtime.clone();
         Box::pin(async move {
-            let answer = within("Status", self.limits.query, client.status(proto::StatusRequest::default())).await?;
+            let answer =
+                within("Status", self.limits.query, client.status(proto::StatusRequest::default())).await?;
             let conditions = answer.status.unwrap_or_default().conditions;
             Ok(RuntimeStatus {
                 runtime: readiness(&conditions, "RuntimeReady"),
@@ -211,7 +222,10 @@ impl Runtime for Cri {
         };
         Box::pin(async move {
             let sandboxes = proto::ListPodSandboxRequest {
-                filter: Some(proto::PodSandboxFilter { label_selector: label_selector.clone(), ..Default::default() }),
+                filter: Some(proto::PodSandboxFilter {
+                    label_selector: label_selector.clone(),
+                    ..Default::default()
+                }),
             };
             let containers = proto::ListContainersRequest {
                 filter: Some(proto::ContainerFilter { label_selector, ..Default::default() }),
@@ -231,7 +245,8 @@ impl Runtime for Cri {
         let mut client = self.runtime.clone();
         Box::pin(async move {
             let request = proto::PodSandboxStatusRequest { pod_sandbox_id: id.to_owned(), verbose: false };
-            let answer = within("PodSandboxStatus", self.limits.query, client.pod_sandbox_status(request)).await?;
+            let answer =
+                within("PodSandboxStatus", self.limits.query, client.pod_sandbox_status(request)).await?;
             let network = answer.status.unwrap_or_default().network.unwrap_or_default();
             let more = network.additional_ips.into_iter().map(|ip| ip.ip);
             Ok([network.ip].into_iter().chain(more).filter(|ip| !ip.is_empty()).collect())
@@ -242,7 +257,8 @@ impl Runtime for Cri {
         let mut client = self.runtime.clone();
         Box::pin(async move {
             let request = proto::ContainerStatusRequest { container_id: id.to_owned(), verbose: false };
-            let answer = within("ContainerStatus", self.limits.query, client.container_status(request)).await?;
+            let answer =
+                within("ContainerStatus", self.limits.query, client.container_status(request)).await?;
             Ok(container_status(answer.status.unwrap_or_default()))
         })
     }
@@ -250,8 +266,11 @@ impl Runtime for Cri {
     fn run_sandbox(&self, config: proto::PodSandboxConfig) -> Call<'_, String> {
         let mut client = self.runtime.clone();
         Box::pin(async move {
-            let request = proto::RunPodSandboxRequest { config: Some(config), runtime_handler: String::new() };
-            Ok(within("RunPodSandbox", self.limits.work, client.run_pod_sandbox(request)).await?.pod_sandbox_id)
+            let request =
+                proto::RunPodSandboxRequest { config: Some(config), runtime_handler: String::new() };
+            Ok(within("RunPodSandbox", self.limits.work, client.run_pod_sandbox(request))
+                .await?
+                .pod_sandbox_id)
         })
     }
 
@@ -286,7 +305,9 @@ impl Runtime for Cri {
                 config: Some(config),
                 sandbox_config: Some(sandbox_config),
             };
-            Ok(within("CreateContainer", self.limits.work, client.create_container(request)).await?.container_id)
+            Ok(within("CreateContainer", self.limits.work, client.create_container(request))
+                .await?
+                .container_id)
         })
     }
 
@@ -304,7 +325,8 @@ impl Runtime for Cri {
         Box::pin(async move {
             let timeout = i64::try_from(grace.as_secs()).unwrap_or(i64::MAX);
             let request = proto::StopContainerRequest { container_id: id.to_owned(), timeout };
-            within("StopContainer", grace.saturating_add(self.limits.work), client.stop_container(request)).await?;
+            within("StopContainer", grace.saturating_add(self.limits.work), client.stop_container(request))
+                .await?;
             Ok(())
         })
     }
@@ -323,7 +345,8 @@ impl Runtime for Cri {
         Box::pin(async move {
             // CRI counts whole seconds and reads 0 as "no limit".
             let timeout = i64::try_from(limit.as_secs().max(1)).unwrap_or(i64::MAX);
-            let request = proto::ExecSyncRequest { container_id: id.to_owned(), cmd: command.to_vec(), timeout };
+            let request =
+                proto::ExecSyncRequest { container_id: id.to_owned(), cmd: command.to_vec(), timeout };
             let patience = limit.saturating_add(self.limits.query);
             let answer = within("ExecSync", patience, client.exec_sync(request)).await?;
             Ok(ExecOutput { stdout: answer.stdout, stderr: answer.stderr, exit_code: answer.exit_code })
@@ -350,7 +373,8 @@ impl Runtime for Cri {
     fn pull_image<'a>(&'a self, name: &'a str, login: Option<proto::AuthConfig>) -> Call<'a, String> {
         let mut client = self.images.clone();
         Box::pin(async move {
-            let request = proto::PullImageRequest { image: Some(spec(name)), auth: login, sandbox_config: None };
+            let request =
+                proto::PullImageRequest { image: Some(spec(name)), auth: login, sandbox_config: None };
             Ok(within("PullImage", self.limits.pull, client.pull_image(request)).await?.image_ref)
         })
     }

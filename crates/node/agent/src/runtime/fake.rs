@@ -9,8 +9,9 @@ use muster_base::clock::SharedClock;
 use parking_lot::Mutex;
 
 use super::{
-    Call, Container, ContainerState, ContainerStatus, ExecOutput, Image, ImageUser, Observed, Readiness, Result, Runtime,
-    RuntimeError, RuntimeErrorKind, RuntimeStatus, Sandbox, SandboxState, Scope, Version, label, proto,
+    Call, Container, ContainerState, ContainerStatus, ExecOutput, Image, ImageUser, Observed, Readiness,
+    Result, Runtime, RuntimeError, RuntimeErrorKind, RuntimeStatus, Sandbox, SandboxState, Scope, Version,
+    label, proto,
 };
 
 /// The fake. Cheap to clone; clones share their containers.
@@ -113,7 +114,11 @@ impl Fake {
         self.world.lock().calls.clone()
     }
 
-    fn answer<T>(&self, call: &'static str, work: impl FnOnce(&mut World, Timestamp) -> Result<T>) -> Result<T> {
+    fn answer<T>(
+        &self,
+        call: &'static str,
+        work: impl FnOnce(&mut World, Timestamp) -> Result<T>,
+    ) -> Result<T> {
         let mut world = self.world.lock();
         match world.health {
             Health::Well => work(&mut world, self.clock.now()),
@@ -122,7 +127,12 @@ impl Fake {
         }
     }
 
-    fn change(&self, call: &'static str, what: &str, work: impl FnOnce(&mut World, Timestamp) -> Result<()>) -> Result<()> {
+    fn change(
+        &self,
+        call: &'static str,
+        what: &str,
+        work: impl FnOnce(&mut World, Timestamp) -> Result<()>,
+    ) -> Result<()> {
         self.answer(call, |world, now| {
             world.calls.push(format!("{call} {what}"));
             work(world, now)
@@ -210,14 +220,17 @@ impl Runtime for Fake {
         Box::pin(async move {
             self.answer("PodSandboxStatus", |world, _| {
                 let sandbox = world.sandboxes.get(id);
-                let sandbox = sandbox.ok_or_else(|| error("PodSandboxStatus", RuntimeErrorKind::NotFound, id))?;
+                let sandbox =
+                    sandbox.ok_or_else(|| error("PodSandboxStatus", RuntimeErrorKind::NotFound, id))?;
                 Ok(vec![sandbox.ip.clone()])
             })
         })
     }
 
     fn container<'a>(&'a self, id: &'a str) -> Call<'a, ContainerStatus> {
-        Box::pin(async move { self.answer("ContainerStatus", |world, _| found(world, "ContainerStatus", id).cloned()) })
+        Box::pin(async move {
+            self.answer("ContainerStatus", |world, _| found(world, "ContainerStatus", id).cloned())
+        })
     }
 
     fn run_sandbox(&self, config: proto::PodSandboxConfig) -> Call<'_, String> {
@@ -339,7 +352,9 @@ impl Runtime for Fake {
     }
 
     fn reopen_log<'a>(&'a self, id: &'a str) -> Call<'a, ()> {
-        Box::pin(async move { self.answer("ReopenContainerLog", |world, _| found(world, "ReopenContainerLog", id).map(|_| ())) })
+        Box::pin(async move {
+            self.answer("ReopenContainerLog", |world, _| found(world, "ReopenContainerLog", id).map(|_| ()))
+        })
     }
 
     fn image<'a>(&'a self, name: &'a str) -> Call<'a, Option<Image>> {

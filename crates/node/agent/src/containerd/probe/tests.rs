@@ -21,14 +21,19 @@ fn names(capabilities: &Capabilities) -> Vec<&str> {
 #[test]
 fn a_complete_machine_has_nothing_to_complain_about_and_prefers_crun() {
     let capabilities = judge(&facts());
-    assert!(capabilities.findings.iter().all(|finding| finding.level == Level::Good), "{:#?}", capabilities.findings);
+    assert!(
+        capabilities.findings.iter().all(|finding| finding.level == Level::Good),
+        "{:#?}",
+        capabilities.findings
+    );
     assert_eq!(names(&capabilities), ["crun", "runc"]);
     assert_eq!((capabilities.cgroups, capabilities.restrict_oom_score), (Cgroups::V2, false));
 }
 
 #[test]
 fn hybrid_cgroups_leave_only_runc() {
-    let mounts = "cgroup /sys/fs/cgroup/cpu cgroup rw 0 0\ncgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n".to_owned();
+    let mounts =
+        "cgroup /sys/fs/cgroup/cpu cgroup rw 0 0\ncgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n".to_owned();
     let capabilities = judge(&Facts { mounts, ..facts() });
     assert_eq!((names(&capabilities), capabilities.cgroups), (vec!["runc"], Cgroups::Hybrid));
 }
@@ -46,9 +51,20 @@ fn without_sys_resource_scores_are_restricted_and_said_so() {
 fn an_empty_machine_lists_everything_that_is_missing_with_its_remedy() {
     let capabilities = judge(&Facts::default());
     let missing: Vec<&str> = capabilities.missing().map(|finding| finding.what).collect();
-    let expected =
-        ["privilege", "containerd", "containerd shim", "OCI runtime", "image import", "CNI plugins", "cgroups", "overlayfs"];
+    let expected = [
+        "privilege",
+        "containerd",
+        "containerd shim",
+        "OCI runtime",
+        "image import",
+        "CNI plugins",
+        "cgroups",
+        "overlayfs",
+    ];
     assert_eq!(missing, expected);
     let cni = capabilities.missing().find(|finding| finding.what == "CNI plugins").unwrap();
-    assert_eq!(cni.to_string(), "CNI plugins: MISSING: not installed: apt-get install containernetworking-plugins");
+    assert_eq!(
+        cni.to_string(),
+        "CNI plugins: MISSING: not installed: apt-get install containernetworking-plugins"
+    );
 }
