@@ -3,11 +3,29 @@
 //! Built-in kinds and custom resources are described by the same [`Schema`] nodes and go through the same
 //! functions. This crate performs no I/O, knows no revision and no user.
 
+mod catalog;
+pub mod cel;
+pub mod crd;
+pub mod decode;
+pub mod default;
+pub mod encode;
+mod error;
 mod kind;
+pub mod merge;
+mod pattern;
+pub mod prune;
+pub mod structural;
 mod types;
+pub mod validate;
 
+#[cfg(test)]
+mod vectors;
+
+pub use catalog::{Catalog, Resource, description};
+pub use error::{FieldError, FieldErrorKind};
 pub use kind::{Column, Gvk, Kind, ScalePaths, Scope, Subresource};
+pub use pattern::{Pattern, PatternError};
 pub use types::{
-    Bound, Definitions, Field, Format, Limits, ListKind, MapKind, Node, NodeId, PatchStrategy, Rule, Scalar,
-    Schema, Shape, Wire,
+    Bound, Checks, Definitions, Field, Format, Limits, ListKind, MapKind, Node, NodeId, PatchStrategy,
+    Presence, Rule, Scalar, Schema, Shape, Wire, WireForm,
 };

@@ -1,0 +1,2 @@
+//! A ReplicaSet keeps a number of equal pods.
+pub mod plan;

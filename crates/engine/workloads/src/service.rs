@@ -1,0 +1,2 @@
+//! EndpointSlices: what stands behind each Service.
+pub mod plan;
