@@ -13,11 +13,12 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::cni;
+use crate::cni::{self, HostPorts};
 use crate::command::{CommandError, IP, Tool};
 use crate::config::Config;
 use crate::owned::{Effect, Record, RecordError, write_whole};
 
+mod host_ports;
 mod undo;
 
 pub use undo::{UndoError, undo};
@@ -94,13 +95,14 @@ pub async fn ensure(config: &Config, record: &mut Record) -> Result<(), HostErro
 }
 
 /// The effects of these settings, but for sysctls (made only where the value differs).
-fn wanted(config: &Config) -> [Effect; 6] {
+fn wanted(config: &Config) -> [Effect; 7] {
     [
         Effect::Bridge { name: config.bridge.clone() },
         Effect::Route { network: config.service_cidr.trunc(), device: LOOPBACK.to_owned() },
         Effect::Address { address: config.dns.address, device: LOOPBACK.to_owned() },
         Effect::Folder { path: cni::reservations(config) },
         Effect::File { path: config.cni_conf_dir.join(cni::FILE) },
+        Effect::HostPorts,
         Effect::Table,
     ]
 }
@@ -191,9 +193,14 @@ async fn ensure_dns_address(config: &Config, record: &mut Record) -> Result<(), 
 
 fn ensure_conflist(config: &Config, record: &mut Record) -> Result<(), HostError> {
     let path = config.cni_conf_dir.join(cni::FILE);
-    let conflist = cni::conflist(config, cni::HostPorts::probe(&config.cni_bin_dir));
+    let host_ports = HostPorts::probe(&config.cni_bin_dir);
+    let conflist = cni::conflist(config, host_ports);
     let bytes = format!("{conflist:#}\n").into_bytes();
     record.add(Effect::Folder { path: cni::reservations(config) })?;
+    match host_ports {
+        HostPorts::Mapped => record.add(Effect::HostPorts)?,
+        HostPorts::Unavailable => {}
+    }
     record.add(Effect::File { path: path.clone() })?;
     match fs::read(&path) {
         Ok(found) if found == bytes => Ok(()),

@@ -36,6 +36,8 @@ pub enum Effect {
     Folder {
         path: PathBuf,
     },
+    /// The chains the portmap plugin makes in iptables.
+    HostPorts,
     /// The nftables table.
     Table,
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use muster_base::error::chain;
 
-use super::{HostError, Link, Route, ip, ip_list, sysctl_path};
+use super::{HostError, Link, Route, host_ports, ip, ip_list, sysctl_path};
+use crate::command::CommandError;
 use crate::owned::{Effect, Record, RecordError};
 use crate::proxy::{self, ProxyError};
 
@@ -22,6 +23,8 @@ pub enum UndoError {
     Proxy(#[from] ProxyError),
     #[error(transparent)]
     Record(#[from] RecordError),
+    #[error("removing the chains of the portmap plugin")]
+    HostPorts(#[source] CommandError),
     #[error("removing {path}")]
     Remove {
         path: String,
@@ -87,6 +90,7 @@ async fn undo_one(effect: &Effect) -> Result<(), UndoError> {
         }
         Effect::File { path } => gone(path, fs::remove_file(path)),
         Effect::Folder { path } => gone(path, fs::remove_dir_all(path)),
+        Effect::HostPorts => host_ports::remove().await.map_err(UndoError::HostPorts),
         Effect::Table => Ok(proxy::remove().await?),
     }
 }

@@ -63,6 +63,20 @@ fn removing_leaves_nothing_and_gives_back_the_former_values() {
 }
 
 #[test]
+fn a_host_port_answers_and_removing_leaves_none_of_its_chains() {
+    let mut lab = Lab::with_node();
+    lab.pod();
+    lab.serve("pod0", 8080);
+    lab.outside();
+    lab.host_port(0, 9090);
+    assert_eq!(lab.dial("outside", "192.0.2.1:9090").unwrap(), "pod0 192.0.2.2");
+    let rules = || lab.node("iptables", &["-t", "nat", "-S"]);
+    assert!(rules().contains("CNI-HOSTPORT-DNAT"));
+    lab.run("node", Network::remove(&lab.config.data_dir)).unwrap();
+    assert!(!rules().contains("CNI-"), "{}", rules());
+}
+
+#[test]
 fn other_settings_take_the_place_of_the_former_ones() {
     let mut lab = Lab::with_node();
     lab.config.bridge = "muster1".into();

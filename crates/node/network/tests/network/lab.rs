@@ -18,7 +18,7 @@ use muster_network::proxy::{Outcome, Proxy, ProxyError};
 use muster_network::{cni, host};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::socket;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::os::fd::AsRawFd as _;
 use tempfile::TempDir;
 
@@ -30,7 +30,8 @@ static LABS: AtomicUsize = AtomicUsize::new(0);
 pub(crate) struct Lab {
     prefix: String,
     namespaces: Vec<String>,
-    pods: Vec<Ipv4Addr>,
+    /// What the bridge plugin answered.
+    pods: Vec<Value>,
     servers: Vec<Server>,
     _folder: TempDir,
     pub(crate) config: Config,
@@ -91,22 +92,31 @@ impl Lab {
     pub(crate) fn pod(&mut self) -> Ipv4Addr {
         let name = format!("pod{}", self.pods.len());
         self.namespace(&name);
-        let result = self.cni("ADD", &name);
+        let result = self.cni("ADD", &name, 0, json!({}));
         let address = result["ips"][0]["address"].as_str().unwrap();
         let address = address.split('/').next().unwrap().parse().unwrap();
-        self.pods.push(address);
+        self.pods.push(result);
         address
     }
 
-    fn cni(&self, verb: &str, name: &str) -> Value {
+    /// Maps a port of the node to port 8080 of the pod, as the runtime would while attaching it.
+    pub(crate) fn host_port(&self, pod: usize, port: u16) {
+        let mappings = json!([{ "hostPort": port, "containerPort": 8080, "protocol": "tcp" }]);
+        let more = json!({ "prevResult": self.pods[pod], "runtimeConfig": { "portMappings": mappings } });
+        self.cni("ADD", &format!("pod{pod}"), 1, more);
+    }
+
+    fn cni(&self, verb: &str, name: &str, number: usize, more: Value) -> Value {
         let conflist: Value =
             serde_json::from_slice(&std::fs::read(self.config.cni_conf_dir.join(cni::FILE)).unwrap())
                 .unwrap();
-        let mut plugin = conflist["plugins"][0].clone();
+        let mut plugin = conflist["plugins"][number].clone();
+        let program = format!("/usr/lib/cni/{}", plugin["type"].as_str().unwrap());
+        plugin.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         plugin["cniVersion"] = conflist["cniVersion"].clone();
         plugin["name"] = conflist["name"].clone();
         let mut child = Command::new("ip")
-            .args(["netns", "exec", &self.full("node"), "/usr/lib/cni/bridge"])
+            .args(["netns", "exec", &self.full("node"), &program])
             .env("CNI_COMMAND", verb)
             .env("CNI_CONTAINERID", self.full(name))
             .env("CNI_NETNS", format!("/run/netns/{}", self.full(name)))
