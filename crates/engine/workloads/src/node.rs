@@ -3,3 +3,4 @@ pub mod addresses;
 pub mod eviction;
 pub mod lifecycle;
 pub mod orphans;
+pub(crate) mod pass;

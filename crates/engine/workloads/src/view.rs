@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::core::{ClusterResourceScope, NamespaceResourceScope};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -29,6 +30,33 @@ pub type Budget = Object<BudgetSpec, BudgetStatus>;
 pub use node::{Lease, Node};
 pub use pod::Pod;
 pub use service::{EndpointSlice, Service};
+
+muster_control::view!(Deployment: "apps", "v1", "Deployment", "deployments", NamespaceResourceScope);
+muster_control::view!(ReplicaSet: "apps", "v1", "ReplicaSet", "replicasets", NamespaceResourceScope);
+muster_control::view!(DaemonSet: "apps", "v1", "DaemonSet", "daemonsets", NamespaceResourceScope);
+muster_control::view!(Namespace: "", "v1", "Namespace", "namespaces", ClusterResourceScope);
+muster_control::view!(Budget: "policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", NamespaceResourceScope);
+muster_control::view!(Pod: "", "v1", "Pod", "pods", NamespaceResourceScope);
+muster_control::view!(Node: "", "v1", "Node", "nodes", ClusterResourceScope);
+muster_control::view!(Lease: "coordination.k8s.io", "v1", "Lease", "leases", NamespaceResourceScope);
+muster_control::view!(Service: "", "v1", "Service", "services", NamespaceResourceScope);
+muster_control::view!(EndpointSlice: "discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", NamespaceResourceScope);
+muster_control::view!(Account: "", "v1", "ServiceAccount", "serviceaccounts", NamespaceResourceScope);
+muster_control::view!(ConfigMap: "", "v1", "ConfigMap", "configmaps", NamespaceResourceScope);
+
+/// Only its existence matters.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Account {
+    pub metadata: ObjectMeta,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct ConfigMap {
+    pub metadata: ObjectMeta,
+    pub data: BTreeMap<String, String>,
+}
 
 impl<S, T> Object<S, T> {
     pub fn name(&self) -> &str {
@@ -207,3 +235,7 @@ pub struct BudgetStatus {
     pub disrupted_pods: BTreeMap<String, Timestamp>,
     pub conditions: Vec<Value>,
 }
+
+/// A part that nobody here reads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub struct Unread {}

@@ -1,4 +1,5 @@
 //! A Deployment moves its pods from one template to the next through ReplicaSets.
+pub(crate) mod pass;
 pub mod plan;
 pub mod revision;
 pub mod scale;

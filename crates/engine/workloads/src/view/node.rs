@@ -49,7 +49,7 @@ impl Node {
     }
 }
 
-pub type Lease = Object<LeaseSpec, ()>;
+pub type Lease = Object<LeaseSpec, super::Unread>;
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::Object;
 
-pub type Service = Object<ServiceSpec, ()>;
+pub type Service = Object<ServiceSpec, super::Unread>;
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
