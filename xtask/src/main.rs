@@ -20,7 +20,7 @@ enum Task {
     Tidy,
     /// The real [Conformance] specs of Kubernetes against a cluster; keeps tests/conformance/passing.txt.
     Conformance(conformance::Options),
-    /// Generate the schema's tables of built-in types from the published definitions.
+    /// Generate the tables of built-in types from what Kubernetes publishes.
     Tables(tables::Args),
 }
 
@@ -29,8 +29,8 @@ fn main() -> ExitCode {
     let outcome = root().and_then(|root| match task {
         Task::Check => check::run(&root),
         Task::Tidy => tidy::run(&root).map_err(|error| error.to_string()),
-        Task::Conformance(options) => conformance::run(&root, &options).map_err(|error| error.to_string()),
         Task::Tables(args) => tables::run(&args).map_err(|error| error.to_string()),
+        Task::Conformance(options) => conformance::run(&root, &options).map_err(|error| error.to_string()),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

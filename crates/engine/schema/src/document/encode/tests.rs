@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::decode::{self, Encoding, FieldValidation};
-use crate::vectors;
+use crate::document::vectors;
 use crate::{Catalog, Kind};
 
 fn read(kind: &Kind, encoding: Encoding, body: &[u8]) -> Value {

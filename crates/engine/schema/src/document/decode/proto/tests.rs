@@ -3,7 +3,7 @@
 use super::*;
 use crate::Catalog;
 use crate::decode::{self, Encoding, FieldValidation};
-use crate::vectors::{self, stem};
+use crate::document::vectors::{self, stem};
 
 #[test]
 fn every_published_kind_is_the_same_document_in_json_yaml_and_protobuf() {
