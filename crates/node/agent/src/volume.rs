@@ -96,6 +96,19 @@ pub(crate) async fn prepare(
     Ok(places)
 }
 
+/// Gets the tokens of a pod ahead of time.
+pub(crate) async fn fetch_tokens(sources: &Sources<'_>, tokens: &mut Tokens) {
+    let volumes = sources.facts.pod.spec.as_ref().and_then(|spec| spec.volumes.as_ref());
+    for volume in volumes.into_iter().flatten() {
+        let projections = volume.projected.iter().flat_map(|projected| projected.sources.iter().flatten());
+        for wanted in projections.filter_map(|source| source.service_account_token.as_ref()) {
+            if let Err(error) = token::ensure(sources, &volume.name, wanted, tokens).await {
+                tracing::debug!(volume = volume.name, %error, "no token ahead of time");
+            }
+        }
+    }
+}
+
 fn write_failed(volume: &str, path: &Path, source: io::Error) -> VolumeError {
     VolumeError::Write { volume: volume.to_owned(), path: path.to_owned(), source }
 }

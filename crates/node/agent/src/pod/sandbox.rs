@@ -35,7 +35,7 @@ pub(super) fn config(pod: &Pod, spec: &PodSpec, node: &Node, attempt: u32) -> pr
     );
     let log_directory = log_directory(node, &namespace, &name, &uid).display().to_string();
     proto::PodSandboxConfig {
-        hostname: hostname(spec, &name, node),
+        hostname: hostname(spec, &name),
         log_directory,
         dns_config: Some(dns(spec, &namespace, node)),
         port_mappings: ports(spec),
@@ -47,9 +47,10 @@ pub(super) fn config(pod: &Pod, spec: &PodSpec, node: &Node, attempt: u32) -> pr
 }
 
 /// A host name has at most 63 characters and does not end in a dash or dot.
-fn hostname(spec: &PodSpec, name: &str, node: &Node) -> String {
+fn hostname(spec: &PodSpec, name: &str) -> String {
     if is_true(spec.host_network) {
-        return node.name.clone();
+        // The machine's own name is in force there, and runc refuses to set another.
+        return String::new();
     }
     let full = spec.hostname.as_deref().unwrap_or(name);
     full.chars().take(63).collect::<String>().trim_end_matches(['-', '.']).to_owned()

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::objects::Objects;
 use super::plan::{self, Actual, ContainerView, Desired, Plan, SandboxView};
 use super::probe::{Answer, Kind, Probes, Question, Target, ask};
 use super::status::{self, View};
@@ -83,6 +84,7 @@ pub(super) struct Memory {
     pub(super) probes: Probes,
     pub(super) failures: BTreeMap<String, Failure>,
     pub(super) tokens: Tokens,
+    pub(super) objects: Option<(Timestamp, Objects)>,
     pub(super) places: Places,
     pub(super) refresh: Option<Timestamp>,
     ips: Option<(String, Vec<String>)>,

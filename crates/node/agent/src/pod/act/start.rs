@@ -9,20 +9,24 @@ use base64::Engine;
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Secret};
 use kube::Api;
+use muster_base::clock::elapsed;
 use muster_base::error::chain;
 
+use super::super::Context;
 use super::super::field::Facts;
-use super::super::objects::Objects;
+use super::super::objects::{FetchError, Objects};
 use super::super::probe::{Handler, Target, ask};
 use super::super::worker::{Known, Worker, World};
 use super::container::Recipe;
 use super::{container, find, sandbox};
 use crate::runtime::{Image, proto};
-use crate::volume::{self, Places, Sources};
+use crate::volume::{self, Places, Sources, Tokens};
 
 /// A reason in one word, and a sentence.
 pub(super) type Because = (&'static str, String);
 
+/// How old prefetched objects may be: younger than any change a person could expect to see.
+const FRESH: Duration = Duration::from_secs(2);
 /// How often volumes made from API objects are brought up to date.
 const REFRESH: SignedDuration = SignedDuration::from_secs(60);
 
@@ -46,7 +50,12 @@ impl Worker {
             .acquire()
             .await
             .map_err(|_| ("ShuttingDown", "the agent is ending".to_owned()))?;
-        let started = context.runtime.run_sandbox(config).await;
+        // What the containers will need from the API is fetched while the sandbox starts.
+        let (started, objects) = futures::join!(
+            context.runtime.run_sandbox(config),
+            prefetch(&context, pod, &mut self.memory.tokens)
+        );
+        self.memory.objects = objects.ok().map(|objects| (context.clock.now(), objects));
         started.map(Some).map_err(|error| ("CreatePodSandboxError", error.to_string()))
     }
 
@@ -85,7 +94,10 @@ impl Worker {
         let ips = self.ips(sandbox_id).await.map_err(|error| ("CreateContainerError", error.to_string()))?;
         let configuration = |error: &dyn std::error::Error| ("CreateContainerConfigError", chain(error));
         let image = self.image(pod, spec, wanted).await?;
-        let objects = Objects::fetch(&context.client, pod).await.map_err(|error| configuration(&error))?;
+        let objects = match self.fresh_objects() {
+            Some(objects) => objects,
+            None => Objects::fetch(&context.client, pod).await.map_err(|error| configuration(&error))?,
+        };
         let facts = facts(pod, &ips, &context.node);
         self.prepare_volumes(facts, &objects).await?;
         let files = self.files(spec, pod, &ips, name, attempt);
@@ -121,6 +133,12 @@ impl Worker {
             id
         };
         self.post_start(wanted, &id, ips.first().map_or("", String::as_str)).await
+    }
+
+    /// Those fetched a moment ago, for this very start.
+    fn fresh_objects(&self) -> Option<Objects> {
+        let (fetched, objects) = self.memory.objects.as_ref()?;
+        (elapsed(*fetched, self.context.clock.now()) < FRESH).then(|| objects.clone())
     }
 
     /// A failed hook ends its container; the restart policy does the rest.
@@ -256,6 +274,16 @@ impl Worker {
         fs::write(&hosts, hosts_text(spec, pod, ips))?;
         Ok((Some(hosts), message))
     }
+}
+
+/// What goes wrong here goes wrong again, and is told, when it is needed.
+async fn prefetch(context: &Context, pod: &Pod, tokens: &mut Tokens) -> Result<Objects, FetchError> {
+    let none = Objects::default();
+    let facts = facts(pod, &[], &context.node);
+    let sources = Sources { client: &context.client, clock: &context.clock, facts, objects: &none };
+    let (objects, ()) =
+        futures::join!(Objects::fetch(&context.client, pod), volume::fetch_tokens(&sources, tokens));
+    objects
 }
 
 fn facts<'a>(pod: &'a Pod, pod_ips: &'a [String], node: &'a super::super::Node) -> Facts<'a> {

@@ -73,7 +73,7 @@ impl Desired {
             .into_iter()
             .flatten()
             .flatten()
-            .filter(|container| container.last_state.is_some() || container.container_id.is_some())
+            .filter(|container| container.container_id.is_some())
             .map(|container| (container.name, u32::try_from(container.restart_count).unwrap_or(0) + 1))
             .collect();
         let wanted = |container: &Container, role: Role| Wanted {
