@@ -237,6 +237,7 @@ fn merge_attributes(schema: &Value) -> String {
         match strategy {
             "merge" => text.push_str(",merge"),
             "retainKeys" => text.push_str(",retainKeys"),
+            "replace" => text.push_str(",replace"),
             _ => {}
         }
     }

@@ -10,8 +10,10 @@ mod document;
 mod error;
 mod kind;
 pub mod merge;
+pub mod openapi;
 mod pattern;
 pub mod structural;
+pub mod table;
 mod types;
 
 pub use catalog::{Catalog, Resource, description};

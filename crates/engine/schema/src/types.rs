@@ -225,6 +225,8 @@ pub struct Field {
 pub struct PatchStrategy {
     /// Lists are merged, by `merge_key` or as sets of scalars.
     pub merge: bool,
+    /// Objects are replaced, not merged.
+    pub replace: bool,
     /// Keys the patch does not retain are dropped (`retainKeys`).
     pub retain_keys: bool,
     /// The key that identifies an item (`x-kubernetes-patch-merge-key`).

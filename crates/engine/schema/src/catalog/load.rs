@@ -99,6 +99,7 @@ impl<'a> Loader<'a> {
                 ("granular", _) => map = Some(MapKind::Granular),
                 ("merge", _) => field.patch.merge = true,
                 ("retainKeys", _) => field.patch.retain_keys = true,
+                ("replace", _) => field.patch.replace = true,
                 ("mergeKey", key) => field.patch.merge_key = Some(key.into()),
                 (other, _) => panic!("unknown attribute {other} in the type table"),
             }

@@ -14,6 +14,52 @@ pub(super) enum Mode {
     Delete,
 }
 
+/// A merged list, and the list that the server's order is taken from.
+pub(super) struct Merged {
+    pub(super) list: Vec<Value>,
+    pub(super) server: Vec<Value>,
+}
+
+/// The server's list while a patch works on it. Upstream edits the slice whose order it later reads: an item added
+/// after a removal comes to stand in the place that became free, and so is ordered as if the server had had it.
+struct Slots {
+    items: Vec<Value>,
+    live: usize,
+    visible: usize,
+}
+
+impl Slots {
+    fn new(items: Vec<Value>) -> Self {
+        Self { live: items.len(), visible: items.len(), items }
+    }
+
+    fn live(&self) -> &[Value] {
+        &self.items[..self.live]
+    }
+
+    fn remove(&mut self, at: usize) {
+        for index in at + 1..self.live {
+            self.items[index - 1] = self.items[index].clone();
+        }
+        self.live -= 1;
+    }
+
+    fn push(&mut self, item: Value) {
+        match self.items.get_mut(self.live) {
+            Some(slot) => *slot = item,
+            None => self.items.push(item),
+        }
+        self.live += 1;
+    }
+
+    fn finish(self) -> Merged {
+        let server = self.items[..self.visible].to_vec();
+        let mut list = self.items;
+        list.truncate(self.live);
+        Merged { list, server }
+    }
+}
+
 /// Merges `patch` into `original`.
 pub(super) fn merge(
     known: &Known,
@@ -21,34 +67,41 @@ pub(super) fn merge(
     original: Vec<Value>,
     patch: Vec<Value>,
     mode: Mode,
-) -> Result<Vec<Value>, StrategicError> {
-    let Some(first) = element_type(&original, &patch)? else { return Ok(original) };
+) -> Result<Merged, StrategicError> {
+    let Some(first) = element_type(&original, &patch)? else { return Ok(Slots::new(original).finish()) };
     let key = known.patch.merge_key.as_deref();
     if first != "map[string]interface {}" {
         return scalars(original, patch, mode);
     }
     let Some(key) = key else { return Err(StrategicError::NoDeclaredKey { field: field.to_owned() }) };
-    let (mut merged, patch) = directives(original, patch, key)?;
-    let order = merged.clone();
+    let mut slots = Slots::new(original);
+    let (patch, replaces) = directives(&mut slots, patch, key)?;
+    if replaces {
+        let list = arrange(patch.clone(), &[], &patch, Some(key))?;
+        return Ok(Merged { list, server: slots.finish().server });
+    }
+    let order = slots.live().to_vec();
     let items = known.items();
     for change in &patch {
         let Value::Object(change) = change else { continue };
         let id = change.get(key).ok_or_else(|| no_key(change, key))?;
-        match position(&merged, key, id)? {
+        match position(slots.live(), key, id)? {
             Some(at) => {
-                if let Value::Object(before) = &mut merged[at] {
+                if let Value::Object(before) = &mut slots.items[at] {
                     merge_map(items.as_ref(), before, change.clone())?;
                 }
             }
-            None => merged.push(Value::Object(change.clone())),
+            None => slots.push(Value::Object(change.clone())),
         }
     }
-    arrange(merged, &patch, &order, Some(key))
+    let Merged { list, server } = slots.finish();
+    Ok(Merged { list: arrange(list, &patch, &order, Some(key))?, server })
 }
 
-fn scalars(original: Vec<Value>, patch: Vec<Value>, mode: Mode) -> Result<Vec<Value>, StrategicError> {
+fn scalars(original: Vec<Value>, patch: Vec<Value>, mode: Mode) -> Result<Merged, StrategicError> {
     if mode == Mode::Delete {
-        return Ok(original.into_iter().filter(|item| !patch.contains(item)).collect());
+        let list = original.iter().filter(|item| !patch.contains(item)).cloned().collect();
+        return Ok(Merged { list, server: original });
     }
     let mut merged: Vec<Value> = Vec::with_capacity(original.len() + patch.len());
     for item in original.iter().chain(&patch) {
@@ -56,15 +109,11 @@ fn scalars(original: Vec<Value>, patch: Vec<Value>, mode: Mode) -> Result<Vec<Va
             merged.push(item.clone());
         }
     }
-    arrange(merged, &patch, &original, None)
+    Ok(Merged { list: arrange(merged, &patch, &original, None)?, server: original })
 }
 
-/// Carries out `$patch` items: what is left of the original, and the patch without them.
-fn directives(
-    mut original: Vec<Value>,
-    patch: Vec<Value>,
-    key: &str,
-) -> Result<(Vec<Value>, Vec<Value>), StrategicError> {
+/// Carries out `$patch` items on the original: the patch without them, and whether it replaces the whole list.
+fn directives(slots: &mut Slots, patch: Vec<Value>, key: &str) -> Result<(Vec<Value>, bool), StrategicError> {
     let mut plain = Vec::with_capacity(patch.len());
     let mut replaces = false;
     for item in patch {
@@ -75,8 +124,8 @@ fn directives(
         match directive.as_str() {
             Some("delete") => {
                 let id = map.get(key).ok_or_else(|| no_key(map, key))?;
-                while let Some(at) = position(&original, key, id)? {
-                    original.remove(at);
+                while let Some(at) = position(slots.live(), key, id)? {
+                    slots.remove(at);
                 }
             }
             Some("replace") => replaces = true,
@@ -84,7 +133,7 @@ fn directives(
             Some(_) | None => return Err(unknown_directive(directive, map)),
         }
     }
-    Ok(if replaces { (plain, Vec::new()) } else { (original, plain) })
+    Ok((plain, replaces))
 }
 
 fn directive_of(item: &Value) -> Option<(&Map<String, Value>, &Value)> {
@@ -187,12 +236,15 @@ pub(super) fn check_order(patch: &[Value], order: &[Value], key: Option<&str>) -
     if patch.is_empty() || order.is_empty() {
         return Ok(());
     }
-    let plain: Vec<&Value> =
-        patch.iter().filter(|item| !(key.is_some() && directive_of(item).is_some())).collect();
-    let mut at = 0;
-    for wanted in order {
-        let Some(item) = plain.get(at) else { break };
-        if identity(item, key)? == identity(wanted, key)? {
+    let deleted = |item: &&Value| key.is_some() && item["$patch"] == "delete";
+    let plain: Vec<&Value> = patch.iter().filter(|item| !deleted(item)).collect();
+    let (mut at, mut wanted) = (0, order.iter());
+    while let Some(item) = plain.get(at).filter(|_| !wanted.as_slice().is_empty()) {
+        if directive_of(item).is_some() {
+            at += 1;
+        } else if let Some(next) = wanted.next()
+            && identity(item, key)? == identity(next, key)?
+        {
             at += 1;
         }
     }

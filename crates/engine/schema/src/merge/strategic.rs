@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::list;
+use super::list::{self, Merged};
 use crate::types::{PatchStrategy, Schema, Shape};
 
 pub(super) const DIRECTIVE: &str = "$patch";
@@ -182,13 +182,18 @@ fn one_field(
     }
     match (original.get_mut(field), value) {
         (Some(Value::Object(before)), Value::Object(change)) => {
-            merge(look_up(schema, field)?.schema.as_ref(), before, change)
+            let known = look_up(schema, field)?;
+            if known.patch.replace {
+                *before = change;
+                return Ok(());
+            }
+            merge(known.schema.as_ref(), before, change)
         }
         (Some(Value::Array(before)), Value::Array(change)) => {
             let known = look_up(schema, field)?;
             if known.patch.merge || deletes {
                 let deletion = if deletes { list::Mode::Delete } else { list::Mode::Merge };
-                *before = list::merge(&known, field, std::mem::take(before), change, deletion)?;
+                *before = list::merge(&known, field, std::mem::take(before), change, deletion)?.list;
             } else {
                 *before = change;
             }
@@ -266,16 +271,17 @@ fn ordered_lists(
         let known = look_up(schema, field)?;
         let key = known.patch.merge_key.as_deref();
         list::check_order(change.as_deref().unwrap_or_default(), &order, key)?;
+        let unchanged = |list: Vec<Value>| Merged { list, server: before.clone().unwrap_or_default() };
         let merged = match (before.clone(), change) {
             (None, None) => continue,
-            (Some(before), None) => before,
-            (None, Some(change)) => change.into_iter().filter_map(without_directives).collect(),
+            (Some(before), None) => unchanged(before),
+            (None, Some(change)) => unchanged(change.into_iter().filter_map(without_directives).collect()),
             (Some(before), Some(change)) if known.patch.merge => {
                 list::merge(&known, field, before, change, list::Mode::Merge)?
             }
-            (Some(_), Some(change)) => change,
+            (Some(_), Some(change)) => unchanged(change),
         };
-        let ordered = list::arrange(merged, &order, before.as_deref().unwrap_or_default(), key)?;
+        let ordered = list::arrange(merged.list, &order, &merged.server, key)?;
         original.insert(field.to_owned(), Value::Array(ordered));
         patch.remove(field);
     }

@@ -22,7 +22,7 @@ fn sample() -> Schema {
     let labels = add(Shape::Map { values: text, kind: MapKind::Granular });
     let plain = |node| (node, PatchStrategy::default());
     let by = |node, key: &str| {
-        (node, PatchStrategy { merge: true, retain_keys: false, merge_key: Some(key.into()) })
+        (node, PatchStrategy { merge: true, retain_keys: false, replace: false, merge_key: Some(key.into()) })
     };
     let port = add(object(&[("containerPort", plain(number)), ("name", plain(text))]));
     let ports = add(Shape::List { items: port, kind: ListKind::Atomic });
@@ -33,7 +33,7 @@ fn sample() -> Schema {
         ("ports", by(ports, "containerPort")),
     ]));
     let containers = add(Shape::List { items: container, kind: ListKind::Atomic });
-    let set = (texts, PatchStrategy { merge: true, retain_keys: false, merge_key: None });
+    let set = (texts, PatchStrategy { merge: true, retain_keys: false, replace: false, merge_key: None });
     let root = add(object(&[
         ("containers", by(containers, "name")),
         ("finalizers", set),
