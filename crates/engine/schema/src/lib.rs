@@ -6,20 +6,18 @@
 mod catalog;
 pub mod cel;
 pub mod crd;
-pub mod decode;
-pub mod default;
+mod document;
 mod error;
 mod kind;
 pub mod merge;
 pub mod openapi;
 mod pattern;
-pub mod prune;
 pub mod structural;
 pub mod table;
 mod types;
-pub mod validate;
 
 pub use catalog::{Catalog, Resource, description};
+pub use document::{decode, default, encode, prune, validate};
 pub use error::{FieldError, FieldErrorKind};
 pub use kind::{Column, Gvk, Kind, ScalePaths, Scope, Subresource};
 pub use pattern::{Pattern, PatternError};
