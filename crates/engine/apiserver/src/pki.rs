@@ -1,5 +1,6 @@
 //! Keys and certificates of one cluster: made once under the data directory, mode 0600, and used again.
 
+mod agents;
 mod authority;
 mod files;
 mod kubeconfig;
