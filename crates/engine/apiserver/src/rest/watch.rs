@@ -196,7 +196,7 @@ impl Stream {
         }
         match self.format.projection {
             Projection::Whole if self.target.served.converts() => {
-                push_frame(kind, &self.target.served.document(entry), out);
+                push_frame(kind, &self.target.served.document_at(entry, revision), out);
             }
             Projection::Whole => {
                 begin_frame(kind, out);

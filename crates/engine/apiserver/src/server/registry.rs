@@ -66,7 +66,12 @@ impl Served {
 
     /// A stored object as a document of this version.
     pub(crate) fn document(&self, entry: &Entry<Object>) -> Value {
-        let document = entry.value.document(&self.stamp, entry.revision.get());
+        self.document_at(entry, entry.revision.get())
+    }
+
+    /// The same under another revision: that of a deletion, for instance.
+    pub(crate) fn document_at(&self, entry: &Entry<Object>, revision: u64) -> Value {
+        let document = entry.value.document(&self.stamp, revision);
         if self.converts() { crate::rest::events::to_new(document) } else { document }
     }
 }
