@@ -42,7 +42,7 @@ struct Stream {
 
 pub(super) fn watch(server: &ApiServer, call: &Call, target: &Target) -> Result<Reply, Refusal> {
     let format = call.accept.object()?;
-    let params = call.query.list()?;
+    let params = list::params(call, target)?;
     list::check_fields(target, &params)?;
     let inner = server.inner();
     let snapshot = inner.store.snapshot(&target.served.resource);
@@ -195,7 +195,7 @@ impl Stream {
             return;
         }
         match self.format.projection {
-            Projection::Whole if self.target.served.converts() => {
+            Projection::Whole if self.target.served.converts(entry) => {
                 push_frame(kind, &self.target.served.document_at(entry, revision), out);
             }
             Projection::Whole => {
