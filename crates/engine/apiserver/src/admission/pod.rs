@@ -3,7 +3,7 @@
 use muster_base::quantity::Quantity;
 use serde_json::{Map, Value, json};
 
-use super::{priority, service_account};
+use super::{priority, runtime_class, service_account};
 use crate::rest::Target;
 use crate::server::ApiServer;
 use crate::status::Refusal;
@@ -13,6 +13,7 @@ const TOLERATED_SECONDS: i64 = 300;
 pub(super) fn complete(server: &ApiServer, target: &Target, value: &mut Value) -> Result<(), Refusal> {
     service_account::complete(server, target, value)?;
     priority::complete(server, target, value)?;
+    runtime_class::complete(server, target, value)?;
     tolerate(value);
     value["status"] = json!({"phase": "Pending", "qosClass": quality(&value["spec"])});
     Ok(())

@@ -169,3 +169,23 @@ async fn every_namespace_has_the_root_certificate_even_after_a_deletion() {
     let again = events.next().await.unwrap();
     assert_eq!(again["object"]["data"]["ca.crt"], world.pki.authority_pem());
 }
+
+#[tokio::test]
+async fn a_runtime_class_must_be_there_and_brings_its_overhead() {
+    let world = World::new().await.with_default_account().await;
+    let admin = world.admin();
+    let mut sandboxed = pod("p");
+    sandboxed["spec"]["runtimeClassName"] = json!("sandbox");
+    assert_eq!(
+        status(&admin.post(PODS, &sandboxed).await),
+        "403 Forbidden: pods \"p\" is forbidden: pod rejected: RuntimeClass \"sandbox\" not found"
+    );
+    let class = json!({
+        "apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "sandbox"}, "handler": "sandbox",
+        "overhead": {"podFixed": {"cpu": "100m"}}, "scheduling": {"nodeSelector": {"sandbox": "yes"}},
+    });
+    assert_eq!(admin.post("/apis/node.k8s.io/v1/runtimeclasses", &class).await.code, 201);
+    let made = admin.post(PODS, &sandboxed).await.body;
+    assert_eq!(made["spec"]["overhead"], json!({"cpu": "100m"}));
+    assert_eq!(made["spec"]["nodeSelector"], json!({"sandbox": "yes"}));
+}

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::DELETING;
-use crate::server::Served;
+use crate::server::{Origin, Served};
 
 /// Puts back into `new` whatever an update through `subresource` may not change.
 pub(super) fn keep(served: &Served, subresource: &str, old: &Value, new: &mut Value) {
@@ -29,11 +29,11 @@ fn status(served: &Served, old: &Value, new: &mut Value) {
     for key in keys {
         carry(new, old, &key);
     }
-    let labels_too = ["pods", "nodes", "namespaces"].contains(&&*served.resource);
-    let kept: &[&str] = if labels_too {
-        &["ownerReferences", "finalizers"]
-    } else {
-        &["ownerReferences", "finalizers", "labels", "annotations"]
+    // Upstream lets the status of a built-in kind bring labels and annotations along, with one exception.
+    let kept: &[&str] = match (&served.origin, &*served.resource) {
+        (Origin::Custom, _) => &["ownerReferences", "finalizers", "labels", "annotations"],
+        (Origin::BuiltIn, "deployments.apps") => &["ownerReferences", "finalizers", "labels"],
+        (Origin::BuiltIn, _) => &["ownerReferences", "finalizers"],
     };
     for key in kept {
         let value = old.pointer(&format!("/metadata/{key}")).cloned();
