@@ -18,9 +18,13 @@ mod metrics;
 pub mod node;
 pub mod orders;
 pub mod pod;
+mod readings;
+mod remove;
 pub mod runtime;
 mod volume;
 
-pub use agent::{Agent, BuildError, Handle};
+pub use agent::{Agent, BuildError, Handle, StartError};
 pub use bringup::{Bringup, BringupError};
 pub use config::{Config, Fleet, LogServer, RuntimeChoice, Start};
+pub use readings::SocketError;
+pub use remove::{RemoveError, remove};
