@@ -30,7 +30,7 @@ pub(crate) fn start(client: Client, tasks: &Tasks) {
                 }
             }
         });
-        token.run_until_cancelled(each).await;
+        Box::pin(token.run_until_cancelled(each)).await;
     });
 }
 

@@ -1,5 +1,8 @@
 //! The controllers and the scheduler against the real kube-apiserver, each under its own least-privilege identity.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
+#![expect(clippy::print_stderr, reason = "says why it could not run")]
+
 mod kubelet;
 mod upstream;
 
@@ -39,10 +42,19 @@ async fn the_controllers_run_a_cluster_on_the_real_api_server() {
             return;
         }
     };
+    tracing_subscriber::fmt()
+        .with_test_writer()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::INFO)
+        .init();
     let cluster = Cluster::start(&bin).await;
     a_namespace_has_its_account_and_certificate(&cluster).await;
     a_pod_without_a_node_says_why_and_is_placed_when_one_comes(&cluster).await;
     a_deployment_rolls_out_behind_its_service(&cluster).await;
+    a_daemon_set_runs_on_every_node_and_rolls(&cluster).await;
+    a_deleted_deployment_takes_its_sets_and_pods_along(&cluster).await;
+    foreground_and_orphan_deletions_keep_their_order(&cluster).await;
+    a_namespace_ends_with_everything_in_it(&cluster).await;
+    a_silent_node_is_given_up_and_its_pods_move(&cluster).await;
     cluster.tasks.drain(Duration::from_secs(10)).await.unwrap();
 }
 
@@ -111,6 +123,137 @@ async fn a_deployment_rolls_out_behind_its_service(cluster: &Cluster) {
     assert_eq!(sets["items"].as_array().unwrap().len(), 2, "the first set was used again");
     cluster.patch(WEB, &json!({"spec": {"replicas": 5}})).await;
     cluster.wait(WEB, |d| is_complete(d, 5)).await;
+    let budget = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "web"},
+        "spec": {"maxUnavailable": "40%", "selector": {"matchLabels": {"app": "web"}}}});
+    let budgets = "/apis/policy/v1/namespaces/shop/poddisruptionbudgets";
+    cluster.create(budgets, &budget).await;
+    let counted = |budget: &Value| budget["status"]["disruptionsAllowed"] == json!(2);
+    let budget = cluster.wait(&format!("{budgets}/web"), counted).await;
+    assert_eq!(budget["status"]["desiredHealthy"], json!(3));
+}
+
+async fn a_daemon_set_runs_on_every_node_and_rolls(cluster: &Cluster) {
+    let set = json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "agent"},
+        "spec": {"selector": {"matchLabels": {"app": "agent"}},
+            "template": {"metadata": {"labels": {"app": "agent"}},
+                "spec": {"containers": [{"name": "c", "image": "v1"}]}}}});
+    cluster.create("/apis/apps/v1/namespaces/shop/daemonsets", &set).await;
+    let path = "/apis/apps/v1/namespaces/shop/daemonsets/agent";
+    let done = |set: &Value| {
+        let status = &set["status"];
+        let three = |field: &str| status[field] == json!(3);
+        status["observedGeneration"] == set["metadata"]["generation"]
+            && three("desiredNumberScheduled")
+            && three("updatedNumberScheduled")
+            && three("numberAvailable")
+    };
+    cluster.wait(path, done).await;
+    let body = json!({"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "v2"}]}}}});
+    cluster.patch(path, &body).await;
+    cluster.wait(path, |set| set["metadata"]["generation"] == json!(2) && done(set)).await;
+    cluster.delete(path).await;
+}
+
+async fn a_deleted_deployment_takes_its_sets_and_pods_along(cluster: &Cluster) {
+    cluster.delete(WEB).await;
+    for path in ["/apis/apps/v1/namespaces/shop/replicasets", "/api/v1/namespaces/shop/pods"] {
+        cluster.wait(path, |list| list["items"].as_array().is_some_and(Vec::is_empty)).await;
+    }
+}
+
+const MAPS: &str = "/api/v1/namespaces/default/configmaps";
+
+/// A ConfigMap, owned by another one.
+async fn map(cluster: &Cluster, name: &str, owner: Option<&Value>) -> Value {
+    let mut body = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
+    if let Some(owner) = owner {
+        body["metadata"]["ownerReferences"] = json!([{"apiVersion": "v1", "kind": "ConfigMap",
+            "name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"], "blockOwnerDeletion": true}]);
+    }
+    cluster.create(MAPS, &body).await;
+    cluster.get(&format!("{MAPS}/{name}")).await.unwrap()
+}
+
+async fn foreground_and_orphan_deletions_keep_their_order(cluster: &Cluster) {
+    let root = map(cluster, "root", None).await;
+    let child = map(cluster, "child", Some(&root)).await;
+    map(cluster, "grandchild", Some(&child)).await;
+    cluster.delete_with(&format!("{MAPS}/root"), Propagation::Foreground).await;
+    for name in ["grandchild", "child", "root"] {
+        cluster.gone(&format!("{MAPS}/{name}")).await;
+    }
+    let root = map(cluster, "root", None).await;
+    map(cluster, "child", Some(&root)).await;
+    cluster.delete_with(&format!("{MAPS}/root"), Propagation::Orphan).await;
+    cluster.gone(&format!("{MAPS}/root")).await;
+    cluster.wait(&format!("{MAPS}/child"), |map| map["metadata"]["ownerReferences"].is_null()).await;
+    // An owner that never was: a uid nobody has.
+    let stranger = json!({"metadata": {"name": "child", "uid": "5b4a5b0e-0000-4000-8000-000000000000"}});
+    map(cluster, "stray", Some(&stranger)).await;
+    cluster.gone(&format!("{MAPS}/stray")).await;
+}
+
+async fn a_namespace_ends_with_everything_in_it(cluster: &Cluster) {
+    let crd = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "widgets.example.com"},
+        "spec": {"group": "example.com", "scope": "Namespaced",
+            "names": {"plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList"},
+            "versions": [{"name": "v1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}]}});
+    cluster.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &crd).await;
+    let widgets = "/apis/example.com/v1/namespaces/shop/widgets";
+    cluster.wait(widgets, |_| true).await;
+    let widget = json!({"apiVersion": "example.com/v1", "kind": "Widget",
+        "metadata": {"name": "w", "finalizers": ["example.com/hold"]}});
+    cluster.create(widgets, &widget).await;
+    cluster.delete("/api/v1/namespaces/shop").await;
+    let told = |namespace: &Value| {
+        let conditions = namespace["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        conditions.iter().any(|c| {
+            c["type"] == json!("NamespaceFinalizersRemaining")
+                && c["message"]
+                    == json!(
+                        "Some content in the namespace has finalizers remaining: \
+                    example.com/hold in 1 resource instances"
+                    )
+        })
+    };
+    cluster.wait("/api/v1/namespaces/shop", told).await;
+    let body = json!({"metadata": {"finalizers": null}});
+    cluster.admin.patch(&format!("{widgets}/w"), PatchKind::Merge, &body).await.unwrap();
+    cluster.gone("/api/v1/namespaces/shop").await;
+}
+
+async fn a_silent_node_is_given_up_and_its_pods_move(cluster: &Cluster) {
+    let silent = cluster.node("silent").await;
+    cluster.wait("/api/v1/nodes/silent", |node| node["spec"]["taints"].is_null()).await;
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "stuck"},
+        "spec": {"nodeName": "silent", "containers": [{"name": "c", "image": "x"}],
+            "tolerations": [{"key": "node.kubernetes.io/unreachable", "operator": "Exists",
+                "effect": "NoExecute", "tolerationSeconds": 1}]}});
+    cluster.create("/api/v1/namespaces/default/pods", &pod).await;
+    let path = "/api/v1/namespaces/default/pods/stuck";
+    cluster.wait(path, |pod| pod["status"]["phase"] == json!("Running")).await;
+    silent.cancel();
+    let given_up = |node: &Value| {
+        let taints = node["spec"]["taints"].as_array().cloned().unwrap_or_default();
+        taints.iter().filter(|taint| taint["key"] == json!("node.kubernetes.io/unreachable")).count() == 2
+    };
+    cluster.wait("/api/v1/nodes/silent", given_up).await;
+    cluster.wait(path, |pod| pod["metadata"]["deletionTimestamp"].is_string()).await;
+    let conditions = cluster.get(path).await.unwrap()["status"]["conditions"].clone();
+    let has = |kind: &str, reason: &str| {
+        let list = conditions.as_array().unwrap();
+        list.iter().any(|c| c["type"] == json!(kind) && c["reason"] == json!(reason))
+    };
+    assert!(
+        has("Ready", "NodeNotReady") && has("DisruptionTarget", "DeletionByTaintManager"),
+        "{conditions}"
+    );
+    kubelet::heartbeat(cluster.upstream.client("admin"), &cluster.tasks, "silent", CancellationToken::new());
+    let ready = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}});
+    cluster.admin.patch("/api/v1/nodes/silent/status", PatchKind::Strategic, &ready).await.unwrap();
+    cluster.wait("/api/v1/nodes/silent", |node| node["spec"]["taints"].is_null()).await;
 }
 
 const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -133,7 +276,7 @@ impl Cluster {
         let client_for = |component: &str| upstream.client(component);
         let informers = Informers::new(client_for(INFORMERS), tasks.clone());
         let admin = upstream.client("admin");
-        let cluster = Cluster { admin: Rest::new(admin.clone()), tasks: tasks.clone(), upstream: upstream };
+        let cluster = Cluster { admin: Rest::new(admin.clone()), tasks: tasks.clone(), upstream };
         for component in rules::components() {
             cluster.role(component, &policy(rules::rules(component))).await;
         }
@@ -191,10 +334,26 @@ impl Cluster {
         self.admin.patch(path, PatchKind::Strategic, body).await.unwrap_or_else(|e| panic!("{path}: {e}"));
     }
 
-    #[expect(dead_code, reason = "used by the stories of the garbage collector")]
     async fn delete(&self, path: &str) {
-        let removal = Removal { propagation: Some(Propagation::Background), ..Removal::default() };
+        self.delete_with(path, Propagation::Background).await;
+    }
+
+    async fn delete_with(&self, path: &str, propagation: Propagation) {
+        let removal = Removal { propagation: Some(propagation), ..Removal::default() };
         self.admin.delete(path, &removal).await.unwrap_or_else(|error| panic!("{path}: {error}"));
+    }
+
+    async fn gone(&self, path: &str) {
+        let mut last = String::new();
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        while tokio::time::Instant::now() < deadline {
+            match self.get(path).await {
+                Err(error) if muster_control::is_not_found(&error) => return,
+                other => last = shown(&other),
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{path} was not gone within 30 s; last seen: {last}");
     }
 
     async fn get(&self, path: &str) -> Result<Value, kube::Error> {
