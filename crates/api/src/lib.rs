@@ -15,6 +15,7 @@ pub mod duration;
 pub mod inventory;
 pub mod machine;
 pub mod order;
+pub mod probe;
 pub mod problem;
 pub mod role;
 pub mod site;

@@ -51,6 +51,9 @@ pub struct OrderSpec {
     pub step: String,
     /// Attempt at the step, from 1.
     pub attempt: u32,
+    /// The agent refuses to begin after this time: an order that waited too long is not what was meant any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
 }
 
 /// The closed list of what an agent does on order.

@@ -95,6 +95,8 @@ pub struct Kind {
     pub schema: Schema,
     /// Columns of custom resources; empty for built-ins, which are printed by their own rows.
     pub columns: Vec<Column>,
+    /// Fields that lists and watches can select on besides name and namespace (`.spec.nodeName`).
+    pub selectable_fields: Vec<String>,
     /// The `openAPIV3Schema` as given, for publishing (custom resources).
     pub open_api: Option<Value>,
 }

@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::cel::Compiled;
+use crate::pattern::Pattern;
+
 /// Index of a [`Node`] in its [`Definitions`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub u32);
@@ -30,6 +33,11 @@ impl Schema {
     pub fn new(definitions: Arc<Definitions>, root: NodeId) -> Self {
         assert!((root.0 as usize) < definitions.nodes.len(), "schema root outside its definitions");
         Self { definitions, root }
+    }
+
+    /// Index of the root node.
+    pub fn root(&self) -> NodeId {
+        self.root
     }
 
     /// The root node.
@@ -75,6 +83,48 @@ pub struct Node {
     pub limits: Option<Box<Limits>>,
     /// CEL rules (`x-kubernetes-validations`).
     pub rules: Vec<Rule>,
+    /// Conditions beside the shape (custom resources).
+    pub checks: Option<Box<Checks>>,
+}
+
+impl Node {
+    /// A node of this shape that demands nothing more.
+    pub fn new(shape: Shape) -> Self {
+        Self {
+            shape,
+            nullable: false,
+            description: None,
+            default: None,
+            allowed: Vec::new(),
+            limits: None,
+            rules: Vec::new(),
+            checks: None,
+        }
+    }
+}
+
+/// Value validations that say nothing about the shape: what stands under `allOf`, `anyOf`, `oneOf` and `not`,
+/// and required fields that a structural schema does not declare.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Checks {
+    /// Closed list of allowed values.
+    pub allowed: Vec<Value>,
+    /// Bounds on the value.
+    pub limits: Limits,
+    /// Fields that must be there.
+    pub required: Vec<Box<str>>,
+    /// Conditions on fields that are there.
+    pub properties: BTreeMap<Box<str>, Checks>,
+    /// Conditions on every item.
+    pub items: Option<Box<Checks>>,
+    /// All must hold.
+    pub all_of: Vec<Checks>,
+    /// At least one must hold.
+    pub any_of: Vec<Checks>,
+    /// Exactly one must hold.
+    pub one_of: Vec<Checks>,
+    /// Must not hold.
+    pub not: Option<Box<Checks>>,
 }
 
 /// The shape of a value.
@@ -175,17 +225,52 @@ pub struct Field {
 pub struct PatchStrategy {
     /// Lists are merged, by `merge_key` or as sets of scalars.
     pub merge: bool,
+    /// Objects are replaced, not merged.
+    pub replace: bool,
     /// Keys the patch does not retain are dropped (`retainKeys`).
     pub retain_keys: bool,
     /// The key that identifies an item (`x-kubernetes-patch-merge-key`).
     pub merge_key: Option<Box<str>>,
 }
 
-/// Protobuf encoding of a field (from `generated.proto`).
+/// Encoding of a built-in field (from `generated.proto` and the struct tags beside it).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wire {
     /// Field number.
     pub number: u32,
+    /// Numbers of the messages around the field that have no JSON name of their own (inlined structs), outermost
+    /// first; 0 stands for none.
+    pub within: [u32; 2],
+    /// How the value is written.
+    pub form: WireForm,
+    /// What a zero value means.
+    pub presence: Presence,
+}
+
+/// How a built-in field is written in protobuf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WireForm {
+    /// As its shape says.
+    Direct,
+    /// Lists (or the lists in a map) stand in a message of their own with `items = 1`.
+    Wrapped,
+    /// `JSONSchemaPropsOrArray`.
+    SchemaOrArray,
+    /// `JSONSchemaPropsOrBool`.
+    SchemaOrBool,
+    /// `JSONSchemaPropsOrStringArray`.
+    SchemaOrStrings,
+}
+
+/// What absence and zero mean for a built-in field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// Absent and zero differ (a pointer in the reference implementation).
+    Optional,
+    /// Zero is absent and is never written.
+    OmitZero,
+    /// Absent is zero and is always written.
+    Always,
 }
 
 /// Bounds of a value (structural schemas).
@@ -202,7 +287,7 @@ pub struct Limits {
     /// `maxLength`, in Unicode scalar values.
     pub max_length: Option<u64>,
     /// `pattern`, an RE2 expression.
-    pub pattern: Option<Box<str>>,
+    pub pattern: Option<Pattern>,
     /// `minItems`.
     pub min_items: Option<u64>,
     /// `maxItems`.
@@ -239,4 +324,6 @@ pub struct Rule {
     pub field_path: Option<Box<str>>,
     /// Whether the rule also runs where there is no old value.
     pub optional_old_self: bool,
+    /// The programs; a rule without is not run.
+    pub compiled: Option<Compiled>,
 }

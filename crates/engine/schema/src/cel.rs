@@ -1,0 +1,17 @@
+//! CEL rules of custom resources (`x-kubernetes-validations`), on `kube-cel`.
+//!
+//! The CEL crate has no cost accounting, so work is bounded beforehand: what a rule may at most do follows from the
+//! nesting of its comprehensions and the largest list or map in the value.
+
+mod compiled;
+mod cost;
+mod evaluate;
+mod reference;
+mod value;
+
+pub use compiled::{CompileError, Compiled};
+pub use evaluate::validate;
+pub(crate) use reference::unknown_reference;
+
+#[cfg(test)]
+mod tests;
