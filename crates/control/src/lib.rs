@@ -1,1 +1,72 @@
-//! Controller machinery over kube-rs.
+//! Controller machinery over kube-rs: shared informers, keyed queues, the pass driver, the sweep, leader leases.
+//!
+//! A controller is a [`Pass`]: a function of one key that reads the world, plans, does and reports. It is called when
+//! something it watches changed, when it asked to be called again, and by the sweep. Only the [`Driver`] retries.
+
+mod driver;
+mod informer;
+pub mod install;
+mod lease;
+mod metrics;
+mod queue;
+mod sweep;
+mod view;
+
+pub use driver::{Acted, Driver, Next, Outcome, Pass};
+pub use informer::{Change, Informer, Informers, Selection, Watched};
+pub use lease::{Leadership, LeaseConfig, lead};
+pub use metrics::Metrics;
+pub use queue::{Cause, Queue};
+pub use sweep::Sweep;
+
+use std::fmt;
+
+/// Names one object of a kind.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectKey {
+    /// Namespace; empty for a cluster-scoped kind.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+impl ObjectKey {
+    /// The key of a cluster-scoped object.
+    pub fn cluster(name: impl Into<String>) -> Self {
+        Self { namespace: String::new(), name: name.into() }
+    }
+
+    /// The key of a namespaced object.
+    pub fn namespaced(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+
+    /// The key of `object`.
+    pub fn of<K: kube::Resource>(object: &K) -> Self {
+        let meta = object.meta();
+        Self {
+            namespace: meta.namespace.clone().unwrap_or_default(),
+            name: meta.name.clone().unwrap_or_default(),
+        }
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.namespace.is_empty() {
+            f.write_str(&self.name)
+        } else {
+            write!(f, "{}/{}", self.namespace, self.name)
+        }
+    }
+}
+
+/// Whether the API answered that the object was not there.
+pub fn is_not_found(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 404)
+}
+
+/// Whether the API answered that the object was there already, or had changed in between.
+pub fn is_conflict(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 409)
+}

@@ -6,8 +6,7 @@
 mod catalog;
 pub mod cel;
 pub mod crd;
-pub mod decode;
-pub mod default;
+mod document;
 mod error;
 mod kind;
 pub mod merge;
@@ -18,6 +17,7 @@ pub mod table;
 mod types;
 
 pub use catalog::{Catalog, Resource, description};
+pub use document::{decode, default, encode, prune, validate};
 pub use error::{FieldError, FieldErrorKind};
 pub use kind::{Column, Gvk, Kind, ScalePaths, Scope, Subresource};
 pub use pattern::{Pattern, PatternError};

@@ -1,1 +1,16 @@
-//! Detectors; they file Problems and do nothing else.
+//! The local doctor: looks at one machine and files Problems. It does nothing else.
+//!
+//! It runs as its own process, under its own identity in the API, without a capability ([`confine`]). It reads what the
+//! agent shows on a read-only socket; it holds no connection that could act. What is done about a Problem is decided
+//! and done elsewhere.
+
+mod config;
+mod confine;
+mod diagnosis;
+mod doctor;
+mod readings;
+mod report;
+
+pub use config::Config;
+pub use confine::{ConfineError, confine};
+pub use doctor::Doctor;

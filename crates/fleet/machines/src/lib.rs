@@ -1,1 +1,47 @@
-//! Sites, machines, inventory, roles, the disruption ledger.
+//! The machine database: sites, machines, inventory, roles, and the disruption ledger.
+//!
+//! It says how far a machine is and who may disturb it. It repairs nothing, installs nothing and talks to no machine:
+//! runs do that (crate `workflow`), through orders to the agent.
+
+pub mod builtin;
+mod census;
+mod config;
+pub mod history;
+pub mod import;
+mod ledger;
+mod machine;
+mod problem;
+
+use kube::Client;
+use muster_base::clock::SharedClock;
+use muster_base::task::Tasks;
+use muster_control::{Informers, Metrics};
+
+pub use config::Config;
+
+/// What each part of this crate stands on.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) client: Client,
+    pub(crate) informers: Informers,
+    pub(crate) clock: SharedClock,
+    pub(crate) tasks: Tasks,
+    pub(crate) metrics: Metrics,
+    pub(crate) config: Config,
+}
+
+/// Starts the controllers of the machine database; they end with `tasks`. Only the leader may do so.
+pub fn start(informers: &Informers, clock: &SharedClock, tasks: &Tasks, metrics: &Metrics, config: Config) {
+    let context = Context {
+        client: informers.client(),
+        informers: informers.clone(),
+        clock: SharedClock::clone(clock),
+        tasks: tasks.clone(),
+        metrics: metrics.clone(),
+        config,
+    };
+    machine::start(&context);
+    problem::start(&context);
+    ledger::start(&context);
+    census::start(&context);
+}

@@ -1,0 +1,255 @@
+//! One watch per kind and process, its objects in memory, everybody told of changes.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event};
+use kube::{Api, Client, Resource};
+use muster_base::task::{Kind, Tasks};
+use parking_lot::{Mutex, RwLock};
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+
+use crate::ObjectKey;
+
+/// What a watched type must be able to do.
+pub trait Watched:
+    Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static
+{
+}
+
+impl<K> Watched for K where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static
+{
+}
+
+/// A part of the objects of a kind, in the API's own selector notation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Selection {
+    /// Label selector; empty selects all.
+    pub labels: String,
+    /// Field selector; empty selects all.
+    pub fields: String,
+}
+
+/// One change of one object.
+#[derive(Debug)]
+pub struct Change<K> {
+    /// Which object.
+    pub key: ObjectKey,
+    /// As it was; `None` when it is new.
+    pub old: Option<Arc<K>>,
+    /// As it is; `None` when it is gone.
+    pub new: Option<Arc<K>>,
+}
+
+type Handler<K> = Box<dyn Fn(&Change<K>) + Send + Sync>;
+
+struct Inner<K> {
+    api: Api<K>,
+    objects: RwLock<HashMap<ObjectKey, Arc<K>>>,
+    handlers: RwLock<Vec<Handler<K>>>,
+    ready: watch::Sender<bool>,
+}
+
+/// The objects of one kind, kept current by one watch. Cheap to clone.
+pub struct Informer<K> {
+    inner: Arc<Inner<K>>,
+    selection: Selection,
+}
+
+impl<K> Clone for Informer<K> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), selection: self.selection.clone() }
+    }
+}
+
+impl<K: Watched> Informer<K> {
+    fn start(client: Client, tasks: &Tasks, selection: Selection) -> Self {
+        let inner = Arc::new(Inner {
+            api: Api::all(client),
+            objects: RwLock::default(),
+            handlers: RwLock::default(),
+            ready: watch::Sender::new(false),
+        });
+        let informer = Self { inner, selection };
+        let task = informer.clone();
+        let token = tasks.shutdown_token();
+        tasks.spawn(Kind::Service, format!("watch {}", K::plural(&())), async move {
+            token.run_until_cancelled(task.run()).await;
+        });
+        informer
+    }
+
+    /// The object of that key, as last seen.
+    pub fn get(&self, key: &ObjectKey) -> Option<Arc<K>> {
+        self.inner.objects.read().get(key).cloned()
+    }
+
+    /// Every object, as last seen.
+    pub fn list(&self) -> Vec<Arc<K>> {
+        self.inner.objects.read().values().cloned().collect()
+    }
+
+    /// Every object that `wanted` picks.
+    pub fn filtered(&self, wanted: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
+        self.inner.objects.read().values().filter(|object| wanted(object)).cloned().collect()
+    }
+
+    /// Calls `handler` at every change, and now for every object already seen. It must not block.
+    pub fn on_change(&self, handler: impl Fn(&Change<K>) + Send + Sync + 'static) {
+        let mut handlers = self.inner.handlers.write();
+        for (key, object) in &*self.inner.objects.read() {
+            handler(&Change { key: key.clone(), old: None, new: Some(Arc::clone(object)) });
+        }
+        handlers.push(Box::new(handler));
+    }
+
+    /// Resolves when the first full list has been seen.
+    pub async fn ready(&self) {
+        let mut ready = self.inner.ready.subscribe();
+        let seen = ready.wait_for(|ready| *ready).await.is_ok();
+        assert!(seen, "the informer owns the sender of its own readiness");
+    }
+
+    /// Lists the objects anew and returns those the watch has not shown `grace` later; they are taken over.
+    ///
+    /// # Errors
+    /// Those of the list request.
+    pub async fn missed(&self, grace: Duration) -> Result<Vec<ObjectKey>, kube::Error> {
+        let params =
+            kube::api::ListParams::default().labels(&self.selection.labels).fields(&self.selection.fields);
+        let fresh = self.inner.api.list(&params).await?.items;
+        let behind: Vec<K> = fresh.into_iter().filter(|object| self.is_behind(object)).collect();
+        if behind.is_empty() {
+            return Ok(Vec::new());
+        }
+        tokio::time::sleep(grace).await;
+        let missed: Vec<K> = behind.into_iter().filter(|object| self.is_behind(object)).collect();
+        Ok(missed
+            .into_iter()
+            .map(|object| {
+                let key = ObjectKey::of(&object);
+                self.put(object);
+                key
+            })
+            .collect())
+    }
+
+    fn is_behind(&self, fresh: &K) -> bool {
+        match self.get(&ObjectKey::of(fresh)) {
+            Some(seen) => revision(&*seen) < revision(fresh),
+            None => true,
+        }
+    }
+
+    async fn run(self) {
+        let config = watcher::Config::default().labels(&self.selection.labels).fields(&self.selection.fields);
+        let stream = watcher::watcher(self.inner.api.clone(), config).default_backoff();
+        let mut stream = std::pin::pin!(stream);
+        let mut listed: Option<HashMap<ObjectKey, Arc<K>>> = None;
+        while let Some(event) = stream.next().await {
+            match event {
+                Ok(Event::Init) => listed = Some(HashMap::new()),
+                Ok(Event::InitApply(object)) => {
+                    if let Some(listed) = &mut listed {
+                        listed.insert(ObjectKey::of(&object), Arc::new(object));
+                    }
+                }
+                Ok(Event::InitDone) => {
+                    self.replace(listed.take().unwrap_or_default());
+                    self.inner.ready.send_replace(true);
+                }
+                Ok(Event::Apply(object)) => self.put(object),
+                Ok(Event::Delete(object)) => self.remove(&ObjectKey::of(&object)),
+                Err(error) => {
+                    tracing::warn!(
+                        kind = %K::kind(&()),
+                        error = muster_base::error::chain(&error),
+                        "a watch was interrupted and is taken up again"
+                    );
+                }
+            }
+        }
+    }
+
+    fn replace(&self, fresh: HashMap<ObjectKey, Arc<K>>) {
+        let gone: Vec<ObjectKey> =
+            self.inner.objects.read().keys().filter(|key| !fresh.contains_key(key)).cloned().collect();
+        for key in gone {
+            self.remove(&key);
+        }
+        for (_, object) in fresh {
+            if self.is_behind(&object) {
+                self.put(Arc::unwrap_or_clone(object));
+            }
+        }
+    }
+
+    fn put(&self, object: K) {
+        let key = ObjectKey::of(&object);
+        let new = Arc::new(object);
+        let old = self.inner.objects.write().insert(key.clone(), Arc::clone(&new));
+        self.tell(&Change { key, old, new: Some(new) });
+    }
+
+    fn remove(&self, key: &ObjectKey) {
+        let old = self.inner.objects.write().remove(key);
+        if old.is_some() {
+            self.tell(&Change { key: key.clone(), old, new: None });
+        }
+    }
+
+    fn tell(&self, change: &Change<K>) {
+        for handler in &*self.inner.handlers.read() {
+            handler(change);
+        }
+    }
+}
+
+/// The resource version as a number (comparable since Kubernetes 1.35, KEP-5504).
+fn revision<K: Resource>(object: &K) -> u64 {
+    object.meta().resource_version.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// Each slot holds the `Informer` of its type.
+type Running = HashMap<(TypeId, Selection), Arc<dyn Any + Send + Sync>>;
+
+/// The informers of a process or component: one per kind and selection.
+#[derive(Clone)]
+pub struct Informers {
+    client: Client,
+    tasks: Tasks,
+    running: Arc<Mutex<Running>>,
+}
+
+impl Informers {
+    /// No watch yet; each starts when first asked for and ends with `tasks`.
+    pub fn new(client: Client, tasks: Tasks) -> Self {
+        Self { client, tasks, running: Arc::default() }
+    }
+
+    /// The client the watches use.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// All objects of a kind, in all namespaces.
+    pub fn of<K: Watched>(&self) -> Informer<K> {
+        self.selected(Selection::default())
+    }
+
+    /// The selected objects of a kind, in all namespaces.
+    pub fn selected<K: Watched>(&self, selection: Selection) -> Informer<K> {
+        let mut running = self.running.lock();
+        let slot = running
+            .entry((TypeId::of::<K>(), selection.clone()))
+            .or_insert_with(|| Arc::new(Informer::<K>::start(self.client.clone(), &self.tasks, selection)));
+        slot.downcast_ref::<Informer<K>>().expect("the slot is keyed by the type").clone()
+    }
+}

@@ -1,0 +1,86 @@
+//! The periodic look at everything, which should find nothing.
+
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use muster_base::error::chain;
+use muster_base::task::{Kind, Tasks};
+
+use crate::ObjectKey;
+use crate::informer::{Informer, Watched};
+use crate::metrics::Metrics;
+use crate::queue::{Cause, Queue};
+
+/// How long the watch may lag behind a fresh list before an object counts as missed.
+const GRACE: Duration = Duration::from_secs(5);
+
+type Round = Box<dyn Fn() -> BoxFuture<'static, Result<u64, kube::Error>> + Send + Sync>;
+
+/// A sweep over some kinds on behalf of one controller.
+pub struct Sweep {
+    controller: &'static str,
+    every: Duration,
+    metrics: Metrics,
+    rounds: Vec<Round>,
+}
+
+impl Sweep {
+    /// A sweep that begins every `every`.
+    pub fn new(controller: &'static str, every: Duration, metrics: Metrics) -> Self {
+        Self { controller, every, metrics, rounds: Vec::new() }
+    }
+
+    /// Lists the kind anew, takes over what the watch missed, and has every key looked at.
+    #[must_use]
+    pub fn over<K: Watched>(mut self, informer: &Informer<K>, queue: &Queue<ObjectKey>) -> Self {
+        let (informer, queue) = (informer.clone(), queue.clone());
+        self.rounds.push(Box::new(move || {
+            let (informer, queue) = (informer.clone(), queue.clone());
+            async move {
+                let missed = informer.missed(GRACE).await?;
+                for object in informer.list() {
+                    queue.add(ObjectKey::of(&*object), Cause::Sweep);
+                }
+                Ok(missed.len() as u64)
+            }
+            .boxed()
+        }));
+        self
+    }
+
+    /// Starts sweeping; ends with `tasks`.
+    pub fn start(self, tasks: &Tasks) {
+        let token = tasks.shutdown_token();
+        tasks.spawn(Kind::Service, format!("{} sweep", self.controller), async move {
+            while token.run_until_cancelled(tokio::time::sleep(self.every)).await.is_some() {
+                if token.run_until_cancelled(self.once()).await.is_none() {
+                    return;
+                }
+            }
+        });
+    }
+
+    async fn once(&self) {
+        for round in &self.rounds {
+            match round().await {
+                Ok(0) => {}
+                Ok(missed) => {
+                    self.metrics.missed(self.controller, missed);
+                    tracing::warn!(
+                        controller = self.controller,
+                        missed,
+                        "the sweep found objects the watch had missed"
+                    );
+                }
+                Err(error) => {
+                    tracing::warn!(
+                        controller = self.controller,
+                        error = chain(&error),
+                        "a sweep could not list"
+                    );
+                }
+            }
+        }
+    }
+}

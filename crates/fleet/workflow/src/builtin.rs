@@ -1,0 +1,82 @@
+//! The workflows a first cluster needs. They are objects like any other and may be changed.
+
+use std::time::Duration;
+
+use kube::api::PostParams;
+use kube::{Api, Client};
+use muster_api::order::{Arguments, Service, Verb};
+use muster_api::workflow::{Action, OrderTemplate, Step, WorkflowPurpose, WorkflowSpec};
+use muster_api::{GoDuration, Workflow};
+use muster_control::is_conflict;
+
+/// Name of the workflow that makes a machine carry its role.
+pub const INSTALL_ROLE: &str = "install-role";
+/// Name of the workflow that restarts a container runtime that hangs or is gone.
+pub const RESTART_RUNTIME: &str = "restart-runtime";
+
+fn step(name: &str, action: Action, deadline: u64) -> Step {
+    Step {
+        name: name.to_owned(),
+        after: None,
+        action,
+        order: None,
+        deadline: GoDuration(Duration::from_secs(deadline)),
+        attempts: 1,
+    }
+}
+
+fn order(name: &str, verb: Verb, service: Option<Service>, deadline: u64, attempts: u32) -> Step {
+    let arguments = Arguments { service, ..Arguments::default() };
+    Step { order: Some(OrderTemplate { verb, arguments }), attempts, ..step(name, Action::Order, deadline) }
+}
+
+/// Kernel features, kernel settings, runtime, node, probation.
+pub fn install_role() -> Workflow {
+    let spec = WorkflowSpec {
+        purpose: WorkflowPurpose::Provision,
+        heals: Vec::new(),
+        steps: vec![
+            order("check-kernel", Verb::CheckKernel, None, 60, 1),
+            order("kernel-settings", Verb::EnsureSysctls, None, 60, 2),
+            order("start-runtime", Verb::StartService, Some(Service::Containerd), 120, 3),
+            order("register-node", Verb::RegisterNode, None, 60, 3),
+            step("probation", Action::Probation, 300),
+            step("healthy", Action::Healthy, 60),
+        ],
+        finally: Vec::new(),
+    };
+    Workflow::new(INSTALL_ROLE, spec)
+}
+
+/// Grant, cordon, restart, probation, back to service.
+pub fn restart_runtime() -> Workflow {
+    let spec = WorkflowSpec {
+        purpose: WorkflowPurpose::Repair,
+        heals: vec!["runtime.hung".to_owned(), "runtime.dead".to_owned()],
+        steps: vec![
+            step("grant", Action::Disrupt, 3600),
+            step("cordon", Action::Cordon, 60),
+            order("restart-runtime", Verb::RestartService, Some(Service::Containerd), 120, 2),
+            step("probation", Action::Probation, 300),
+            step("uncordon", Action::Uncordon, 60),
+            step("healthy", Action::Healthy, 60),
+        ],
+        finally: vec![step("release", Action::Release, 60)],
+    };
+    Workflow::new(RESTART_RUNTIME, spec)
+}
+
+/// Creates the workflows that are not there yet; those that are stay as they are.
+///
+/// # Errors
+/// Those of the create requests.
+pub async fn ensure(client: &Client) -> Result<(), kube::Error> {
+    let api: Api<Workflow> = Api::all(client.clone());
+    for workflow in [install_role(), restart_runtime()] {
+        match api.create(&PostParams::default(), &workflow).await {
+            Err(error) if !is_conflict(&error) => return Err(error),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(())
+}

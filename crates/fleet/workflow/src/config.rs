@@ -1,0 +1,16 @@
+//! Settings of the workflow manager.
+
+use std::time::Duration;
+
+/// Already valid values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// How often everything is looked at, changed or not.
+    pub sweep_every: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { sweep_every: Duration::from_secs(15 * 60) }
+    }
+}
