@@ -4,7 +4,7 @@ DATA=${MUSTER_DATA:-/var/lib/muster}
 LISTEN=${MUSTER_LISTEN:-127.0.0.1:6443}
 LOG=${MUSTER_LOG:-/var/log/muster.log}
 MUSTER=${CARGO_TARGET_DIR:-target}/release/muster
-MACHINE=$(hostname | tr '[:upper:]' '[:lower:]')
+MACHINE=${MUSTER_MACHINE:-$(hostname | tr '[:upper:]' '[:lower:]')}
 export KUBECONFIG=$DATA/kubeconfig
 
 say() { printf '%s  %s\n' "$(date +%H:%M:%S)" "$*"; }

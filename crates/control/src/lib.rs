@@ -4,11 +4,14 @@
 //! something it watches changed, when it asked to be called again, and by the sweep. Only the [`Driver`] retries.
 
 mod driver;
+pub mod events;
 mod informer;
 pub mod install;
 mod lease;
+pub mod matching;
 mod metrics;
 mod queue;
+pub mod rest;
 mod sweep;
 mod view;
 

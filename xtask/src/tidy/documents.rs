@@ -1,5 +1,6 @@
 //! Every path that a document names exists.
 use std::collections::BTreeSet;
+use std::fmt;
 
 use super::finding::{Finding, Rule};
 use super::tree::{Tree, TreeError};
@@ -13,17 +14,38 @@ pub(super) fn check(tree: &Tree) -> Result<Vec<Finding>, TreeError> {
     let mut findings = Vec::new();
     for document in documents {
         let text = tree.require_text(document)?;
-        let missing = named(&text, document, &tops).into_iter().filter(|(_, path)| !tree.exists(path));
-        findings.extend(missing.map(|(line, path)| Finding {
+        let missing = named(&text, document, &tops).into_iter().filter(|named| !is_there(tree, named));
+        findings.extend(missing.map(|named| Finding {
             subject: document.clone(),
-            line: Some(line),
+            line: Some(named.line),
             rule: Rule::NamedPath,
             measure: None,
-            what: format!("names {path}, which does not exist"),
+            what: format!("names {named}, which does not exist"),
             remedy: "name what is there now",
         }));
     }
     Ok(findings)
+}
+
+/// A path, or a function in a file (`file.rs::name`), that a document names.
+struct Named {
+    line: usize,
+    path: String,
+    function: Option<String>,
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path)?;
+        self.function.iter().try_for_each(|function| write!(f, "::{function}"))
+    }
+}
+
+fn is_there(tree: &Tree, named: &Named) -> bool {
+    let holds = |function: &String| {
+        tree.text(&named.path).is_some_and(|text| text.contains(&format!("fn {function}(")))
+    };
+    tree.exists(&named.path) && named.function.as_ref().is_none_or(holds)
 }
 
 fn is_document(path: &str) -> bool {
@@ -37,7 +59,7 @@ fn tops(paths: &[String]) -> BTreeSet<String> {
 
 /// The paths that a document names, with their lines: targets of links, and words of code that begin with a folder
 /// at the top of the tree. Patterns (`*`, `<…>`, `{…}`, `…`) name nothing.
-fn named(text: &str, document: &str, tops: &BTreeSet<String>) -> Vec<(usize, String)> {
+fn named(text: &str, document: &str, tops: &BTreeSet<String>) -> Vec<Named> {
     let mut found = Vec::new();
     let mut fenced = false;
     for (index, line) in text.lines().enumerate() {
@@ -46,10 +68,12 @@ fn named(text: &str, document: &str, tops: &BTreeSet<String>) -> Vec<(usize, Str
             continue;
         }
         let links = if fenced { Vec::new() } else { link_targets(line) };
-        found.extend(links.into_iter().map(|target| (index + 1, beside(document, target))));
+        let line_number = index + 1;
+        let link = |target| Named { line: line_number, path: beside(document, target), function: None };
+        found.extend(links.into_iter().map(link));
         let code: Vec<&str> = if fenced { vec![line] } else { line.split('`').skip(1).step_by(2).collect() };
         let words = code.into_iter().flat_map(str::split_whitespace).filter_map(|word| path_in(word, tops));
-        found.extend(words.map(|path| (index + 1, path)));
+        found.extend(words.map(|(path, function)| Named { line: line_number, path, function }));
     }
     found
 }
@@ -77,14 +101,16 @@ fn beside(document: &str, target: &str) -> String {
     parts.join("/")
 }
 
-fn path_in(word: &str, tops: &BTreeSet<String>) -> Option<String> {
+fn path_in(word: &str, tops: &BTreeSet<String>) -> Option<(String, Option<String>)> {
     let word = word.trim_start_matches(['(', '"', '\'']).trim_start_matches("./");
     let word = word.trim_end_matches([')', ',', ';', '.', ':', '"', '\'', '/']);
     let (top, _) = word.split_once('/')?;
-    let pattern = word.contains(['*', '<', '{', '$', '…']);
-    // `file.rs:12` and `file.rs::item` name the file.
-    let path = word.split(':').next().unwrap_or(word);
-    (tops.contains(top) && !pattern).then(|| path.to_owned())
+    if !tops.contains(top) || word.contains(['*', '<', '{', '$', '…']) {
+        return None;
+    }
+    let function = word.split_once("::").map(|(_, name)| name.to_owned());
+    // `file.rs:12` names the file.
+    Some((word.split(':').next().unwrap_or(word).to_owned(), function))
 }
 
 #[cfg(test)]
@@ -94,7 +120,7 @@ mod tests {
     fn check(document: &str, text: &str, expected: &[&str]) {
         let tops = tops(&["crates/base/src/lib.rs".to_owned(), "docs/errors/index.md".to_owned()]);
         let found: Vec<String> =
-            named(text, document, &tops).into_iter().map(|(line, path)| format!("{line} {path}")).collect();
+            named(text, document, &tops).into_iter().map(|named| format!("{} {named}", named.line)).collect();
         assert_eq!(found, expected, "{text}");
     }
 
@@ -102,8 +128,8 @@ mod tests {
     fn code_words_that_begin_with_a_folder_of_the_tree_are_paths() {
         check(
             "README.md",
-            "see `crates/base` and\n`xtask/src/main.rs:12`, `./dist/up.sh`.",
-            &["1 crates/base", "2 xtask/src/main.rs", "2 dist/up.sh"],
+            "see `crates/base` and\n`xtask/src/main.rs:12`, `docs/a.rs::b`, `./dist/up.sh`.",
+            &["1 crates/base", "2 xtask/src/main.rs", "2 docs/a.rs::b", "2 dist/up.sh"],
         );
     }
 

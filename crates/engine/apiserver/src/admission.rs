@@ -1,0 +1,68 @@
+//! What the server adds to an object, or refuses it for, because of other objects.
+
+mod addresses;
+mod namespace;
+mod node;
+mod pod;
+mod priority;
+mod rbac;
+mod service;
+mod service_account;
+
+#[cfg(test)]
+mod tests;
+
+use serde_json::Value;
+
+pub(crate) use addresses::Addresses;
+
+use crate::custom;
+use crate::rest::{Call, Target};
+use crate::server::ApiServer;
+use crate::status::Refusal;
+
+/// Held until the write is done, so that two writers are not given the same address.
+pub(crate) type Hold = tokio::sync::OwnedMutexGuard<()>;
+
+/// Before a create.
+pub(crate) async fn create(
+    server: &ApiServer,
+    call: &mut Call,
+    target: &Target,
+    value: &mut Value,
+) -> Result<Option<Hold>, Refusal> {
+    namespace::check_parent(server, target, value)?;
+    match &*target.served.resource {
+        "namespaces" => namespace::complete(value),
+        "pods" => pod::complete(server, target, value)?,
+        "nodes" => node::complete(value),
+        "services" => return service::create(server, target, value).await.map(Some),
+        custom::RESOURCE => custom::admit(server, target, value, None)?,
+        _ => rbac::check(server, call, target, value, None)?,
+    }
+    Ok(None)
+}
+
+/// Before an update.
+pub(crate) async fn update(
+    server: &ApiServer,
+    call: &mut Call,
+    target: &Target,
+    old: &Value,
+    new: &mut Value,
+) -> Result<Option<Hold>, Refusal> {
+    match &*target.served.resource {
+        "namespaces" if target.subresource.is_empty() => namespace::keep(old, new),
+        "services" if target.subresource.is_empty() => {
+            return service::update(server, target, old, new).await.map(Some);
+        }
+        custom::RESOURCE => custom::admit(server, target, new, Some(old))?,
+        _ => rbac::check(server, call, target, new, Some(old))?,
+    }
+    Ok(None)
+}
+
+/// Before a delete.
+pub(crate) fn delete(target: &Target) -> Result<(), Refusal> {
+    namespace::check_delete(target)
+}

@@ -1,0 +1,92 @@
+//! What a node's agent may do: the rules of `system:node`, and of the rest only what its own pods need.
+
+use std::sync::LazyLock;
+
+use muster_store::Store;
+use serde_json::Value;
+
+use super::{Attributes, Decision, Rule};
+use crate::authn::Identity;
+use crate::bootstrap::roles;
+use crate::object::Object;
+
+const GROUP: &str = "system:nodes";
+const PREFIX: &str = "system:node:";
+
+static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| roles::rules("system:node"));
+
+/// Decides for nodes; `None` for anybody else.
+pub(super) fn decide(store: &Store<Object>, who: &Identity, what: &Attributes) -> Option<Decision> {
+    let node = who.user.strip_prefix(PREFIX)?;
+    if !who.groups.iter().any(|group| group == GROUP) {
+        return None;
+    }
+    if !RULES.iter().any(|rule| rule.allows(what)) {
+        return Some(Decision::Deny(String::new()));
+    }
+    let deny = |why: &str| Some(Decision::Deny(why.to_owned()));
+    let reads = ["get", "list", "watch"].contains(&what.verb.as_str());
+    match what.resource.as_str() {
+        "secrets" | "configmaps" | "persistentvolumeclaims" | "serviceaccounts" => {
+            if !what.name.is_empty() && used_by_pods(store, node, what) {
+                Some(Decision::Allow(String::new()))
+            } else {
+                deny(&format!("no relationship found between node '{node}' and this object"))
+            }
+        }
+        "nodes" if !reads && what.verb != "create" && what.name != node => {
+            deny(&format!("node '{node}' is not allowed to modify node '{}'", what.name))
+        }
+        "leases" if what.namespace != "kube-node-lease" => deny("can only access leases in kube-node-lease"),
+        "leases" if !what.name.is_empty() && what.name != node => {
+            deny(&format!("node '{node}' can only access its own lease"))
+        }
+        "pods" if !reads && what.verb != "create" && !own_pod(store, node, what) => {
+            deny(&format!("node '{node}' can only change pods that are bound to it"))
+        }
+        _ => Some(Decision::Allow(String::new())),
+    }
+}
+
+fn own_pod(store: &Store<Object>, node: &str, what: &Attributes) -> bool {
+    let key = muster_store::Key::new("pods", what.namespace.as_str(), what.name.as_str());
+    // An absent pod is answered as such by the handler; to a node that is no secret.
+    store.get(&key).is_none_or(|pod| pod.value.header().field("spec.nodeName") == Some(node))
+}
+
+fn used_by_pods(store: &Store<Object>, node: &str, what: &Attributes) -> bool {
+    let pods = store.snapshot("pods");
+    pods.namespace(&what.namespace)
+        .filter(|pod| pod.value.header().field("spec.nodeName") == Some(node))
+        .any(|pod| uses(&pod.value.stored_document(0), what))
+}
+
+fn uses(pod: &Value, what: &Attributes) -> bool {
+    let spec = &pod["spec"];
+    if what.resource == "serviceaccounts" {
+        return spec["serviceAccountName"].as_str() == Some(&what.name);
+    }
+    let keys: &[&str] = match what.resource.as_str() {
+        "secrets" => &["secret", "secretRef", "secretKeyRef", "imagePullSecrets", "nodePublishSecretRef"],
+        "configmaps" => &["configMap", "configMapRef", "configMapKeyRef"],
+        _ => &["persistentVolumeClaim"],
+    };
+    mentions(spec, keys, &what.name)
+}
+
+/// Whether below any of `keys` an object names `name`.
+fn mentions(value: &Value, keys: &[&str], name: &str) -> bool {
+    if let Some(list) = value.as_array() {
+        return list.iter().any(|item| mentions(item, keys, name));
+    }
+    let names = |value: &Value| {
+        ["name", "secretName", "claimName"]
+            .iter()
+            .any(|key| value.get(key).and_then(Value::as_str) == Some(name))
+    };
+    value.as_object().into_iter().flatten().any(|(key, inner)| {
+        let named = keys.contains(&key.as_str())
+            && (names(inner) || inner.as_array().is_some_and(|list| list.iter().any(names)));
+        named || mentions(inner, keys, name)
+    })
+}

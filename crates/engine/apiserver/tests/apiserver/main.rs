@@ -1,0 +1,13 @@
+//! The server over its in-process service, over TLS, and under real clients.
+
+mod admission;
+mod crud;
+mod custom;
+mod discovery;
+mod harness;
+mod kubectl;
+mod lists;
+mod rights;
+mod sockets;
+mod specials;
+mod watches;

@@ -1,0 +1,8 @@
+//! The store from outside, through its public interface.
+
+mod commit;
+mod durable;
+mod killed;
+mod snapshot;
+mod text;
+mod watch;

@@ -1,0 +1,6 @@
+//! Deployments, ReplicaSets and DaemonSets: sets of equal pods.
+pub mod amount;
+pub mod claim;
+pub mod condition;
+pub mod deployment;
+pub mod replicaset;

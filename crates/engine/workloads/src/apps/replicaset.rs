@@ -1,0 +1,3 @@
+//! A ReplicaSet keeps a number of equal pods.
+pub(crate) mod pass;
+pub mod plan;

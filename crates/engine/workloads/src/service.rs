@@ -1,0 +1,3 @@
+//! EndpointSlices: what stands behind each Service.
+pub(crate) mod pass;
+pub mod plan;

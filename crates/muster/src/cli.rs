@@ -1,0 +1,212 @@
+//! The command line, as typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Cluster management: machines, what they are to become, who heals them.
+#[derive(Debug, Parser)]
+#[command(name = "muster", version, about, disable_help_subcommand = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a whole cluster on this machine
+    Up(UpArgs),
+    /// End Muster on this machine and remove everything it made
+    Down(DownArgs),
+    /// Say whether all is well (exit code 0) and what is not
+    Status(ClientArgs),
+    /// Run the node agent alone, against any Kubernetes
+    Agent(AgentArgs),
+    /// Run the local doctor of one machine; it files Problems and does nothing else
+    Doctor(DoctorArgs),
+    /// Run the fleet controllers against any Kubernetes (1.33 or later)
+    Controllers(ControllersArgs),
+    /// Machines: what they are meant to be, and how far they are
+    #[command(subcommand)]
+    Machine(MachineCommand),
+    /// Problems: what the doctors found
+    #[command(subcommand)]
+    Problem(ProblemCommand),
+    /// Runs: what the workflow manager does and did
+    #[command(subcommand)]
+    Run(RunCommand),
+    /// Print the version
+    Version,
+    /// Print a completion script for a shell
+    Completion {
+        /// Shell to complete for
+        shell: Shell,
+    },
+}
+
+/// Where the data directory is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DataDir {
+    /// Data directory
+    #[arg(long, default_value = "/var/lib/muster", value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+}
+
+/// How a client finds its cluster.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ClientArgs {
+    /// Kubeconfig; else $KUBECONFIG, else the one in the data directory
+    #[arg(long, value_name = "FILE", env = "KUBECONFIG")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+}
+
+/// How something is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Columns
+    Table,
+    /// More columns
+    Wide,
+    /// A Kubernetes object or List
+    Json,
+    /// The same as YAML
+    Yaml,
+}
+
+/// Format of lists, shows and histories.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct OutputArgs {
+    /// Output format
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub(crate) output: Format,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+    /// Address of the API
+    #[arg(long, default_value = "127.0.0.1:6443", value_name = "ADDRESS:PORT")]
+    pub(crate) listen: std::net::SocketAddr,
+    /// Use this container runtime instead of Muster's own containerd
+    #[arg(long, value_name = "SOCKET")]
+    pub(crate) container_runtime_endpoint: Option<PathBuf>,
+    /// Name of this machine; else its host name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) machine: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DownArgs {
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+    /// Also delete the data directory
+    #[arg(long)]
+    pub(crate) purge: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AgentArgs {
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+    /// Use this container runtime instead of Muster's own containerd
+    #[arg(long, value_name = "SOCKET")]
+    pub(crate) container_runtime_endpoint: Option<PathBuf>,
+    /// Name of this machine; else its host name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) machine: Option<String>,
+    /// Address of this node, where the API server reaches it
+    #[arg(long, default_value = "127.0.0.1", value_name = "ADDRESS")]
+    pub(crate) node_address: std::net::Ipv4Addr,
+    /// Certificate authority that signs the clients of the log endpoint; else that of the kubeconfig
+    #[arg(long, value_name = "FILE")]
+    pub(crate) client_ca: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DoctorArgs {
+    /// Kubeconfig of the doctor's own identity
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: PathBuf,
+    /// Name of the machine; else its host name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) machine: Option<String>,
+    /// Read-only socket of the agent
+    #[arg(long, default_value = "/var/lib/muster/agent/probe.sock", value_name = "SOCKET")]
+    pub(crate) probe_socket: PathBuf,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ControllersArgs {
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+    /// How often everything is looked at, changed or not
+    #[arg(long, default_value = "15m", value_name = "DURATION")]
+    pub(crate) sweep_every: muster_api::GoDuration,
+    /// Name of this process among those that compete for leadership; else host name and process id
+    #[arg(long, value_name = "NAME")]
+    pub(crate) identity: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MachineCommand {
+    /// List machines
+    #[command(after_help = "Example:\n  muster machine list -o wide")]
+    List(OutputArgs),
+    /// Show one machine
+    #[command(after_help = "Example:\n  muster machine show m1")]
+    Show(ShowArgs),
+    /// Tell the story of one machine: its phases, its Problems, its Runs
+    #[command(after_help = "Example:\n  muster machine history m1")]
+    History(ShowArgs),
+    /// Bring machines in from a CSV file; a bad row and nothing is imported
+    #[command(
+        after_help = "Columns: name and site; optional rack, serial, role, profile, bmc, label:KEY\n\nExample:\n  muster machine import machines.csv --create-sites"
+    )]
+    Import(ImportArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ShowArgs {
+    /// Name
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ImportArgs {
+    /// CSV file with a header row
+    pub(crate) file: PathBuf,
+    /// Create the sites that are not there yet
+    #[arg(long)]
+    pub(crate) create_sites: bool,
+    /// Change the machines that are there already
+    #[arg(long)]
+    pub(crate) update: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProblemCommand {
+    /// List problems
+    #[command(after_help = "Example:\n  muster problem list -o wide")]
+    List(OutputArgs),
+    /// Show one problem with its evidence
+    Show(ShowArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunCommand {
+    /// List runs
+    #[command(after_help = "Example:\n  muster run list")]
+    List(OutputArgs),
+    /// Show one run with its steps
+    Show(ShowArgs),
+}

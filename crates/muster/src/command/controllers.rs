@@ -1,0 +1,95 @@
+//! `muster controllers`: the fleet controllers against any Kubernetes.
+
+use std::time::Duration;
+
+use kube::Client;
+use muster_base::clock::SharedClock;
+use muster_base::task::{Kind, Tasks};
+use muster_control::{Informers, Leadership, LeaseConfig, Metrics, install, lead};
+use tokio_util::sync::CancellationToken;
+
+use super::{clock, machine_name};
+use crate::cli::ControllersArgs;
+use crate::client::{connect_service, kubeconfig_path};
+use crate::failure::Failure;
+use crate::signals;
+
+/// How long a leader that has gone silent is waited for.
+const LEASE: Duration = Duration::from_secs(6);
+const RENEW_EVERY: Duration = Duration::from_millis(1500);
+
+/// Where the leader lease and other shared objects of Muster live.
+const NAMESPACE: &str = "kube-system";
+
+/// What the fleet controllers are told.
+#[derive(Clone, Debug)]
+pub(crate) struct FleetConfig {
+    pub(crate) identity: String,
+    pub(crate) sweep_every: Duration,
+}
+
+/// Runs until told to end, or until leadership is lost.
+pub(crate) async fn run(args: ControllersArgs) -> Result<(), Failure> {
+    let client = connect_service(&kubeconfig_path(&args.client)?).await?;
+    let identity = match args.identity {
+        Some(identity) => identity,
+        None => format!("{}-{}", machine_name(None)?, std::process::id()),
+    };
+    let config = FleetConfig { identity, sweep_every: args.sweep_every.0 };
+    prepare(&client).await?;
+    let tasks = Tasks::new();
+    let lost = start(&client, &clock(), &tasks, &Metrics::default(), config);
+    tokio::select! {
+        ended = signals::run_until_told(&tasks) => ended,
+        () = lost.cancelled() => {
+            Err(Failure::Failed("leadership was lost: another process leads now; this one ends".to_owned()))
+        }
+    }
+}
+
+/// Brings the kinds, the role `worker` and the built-in workflows to the cluster.
+pub(crate) async fn prepare(client: &Client) -> Result<(), Failure> {
+    install::crds(client, muster_api::crds::all())
+        .await
+        .map_err(|error| Failure::failed("cannot bring Muster's kinds to the cluster", &error))?;
+    muster_machines::builtin::ensure(client)
+        .await
+        .map_err(|error| Failure::api("cannot create the role worker", &error))?;
+    muster_workflow::builtin::ensure(client)
+        .await
+        .map_err(|error| Failure::api("cannot create the built-in workflows", &error))
+}
+
+/// Competes for leadership and, once leading, runs the controllers. The token is cancelled when leadership is lost.
+pub(crate) fn start(
+    client: &Client,
+    clock: &SharedClock,
+    tasks: &Tasks,
+    metrics: &Metrics,
+    config: FleetConfig,
+) -> CancellationToken {
+    let lost = CancellationToken::new();
+    let lease = LeaseConfig {
+        namespace: NAMESPACE.to_owned(),
+        name: "muster-fleet".to_owned(),
+        identity: config.identity,
+        duration: LEASE,
+        renew_every: RENEW_EVERY,
+    };
+    let machines =
+        muster_machines::Config { sweep_every: config.sweep_every, ..muster_machines::Config::default() };
+    let workflow = muster_workflow::Config { sweep_every: config.sweep_every };
+    let informers = Informers::new(client.clone(), tasks.clone());
+    let (client, clock, all, metrics, told) =
+        (client.clone(), SharedClock::clone(clock), tasks.clone(), metrics.clone(), lost.clone());
+    tasks.spawn(Kind::Job, "fleet leadership", async move {
+        let begin = || async {
+            muster_machines::start(&informers, &clock, &all, &metrics, machines);
+            muster_workflow::start(&informers, &clock, &all, &metrics, workflow);
+        };
+        if lead(&client, &lease, &clock, &all, begin).await == Leadership::Lost {
+            told.cancel();
+        }
+    });
+    lost
+}

@@ -1,0 +1,49 @@
+//! How a command can end other than well.
+
+use std::error::Error;
+use std::fmt;
+use std::process::ExitCode;
+
+use muster_base::error::chain;
+
+/// Why a command ended. What it says is for a person: what, where, what to do.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Something went wrong; exit code 1.
+    Failed(String),
+    /// What was asked is not done, and nothing changed; exit code 2.
+    Refused(String),
+}
+
+impl Failure {
+    /// Failed, with everything under `error`.
+    pub(crate) fn failed(what: impl fmt::Display, error: &dyn Error) -> Self {
+        Self::Failed(format!("{what}: {}", chain(error)))
+    }
+
+    /// A request to the API that did not succeed; one the API refuses changed nothing.
+    pub(crate) fn api(what: impl fmt::Display, error: &kube::Error) -> Self {
+        if let kube::Error::Api(status) = error
+            && (400..500).contains(&status.code)
+        {
+            return Self::Refused(format!("{what}: {}", status.message));
+        }
+        Self::failed(what, error)
+    }
+
+    /// The exit code of the contract.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Failed(_) => ExitCode::from(1),
+            Self::Refused(_) => ExitCode::from(2),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(text) | Self::Refused(text) => f.write_str(text),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Orders: what the workflow tells this machine to do. A closed list of verbs, fenced by generation, each effect at most once
+//! per key, everything written down before and after.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use jiff::Timestamp;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client};
+use muster_api::Order;
+use muster_api::order::{OUTPUT_BYTES_MAX, OrderPhase, OrderStatus};
+use muster_base::clock::SharedClock;
+use muster_base::error::chain;
+use tokio_util::sync::CancellationToken;
+
+mod execute;
+mod kernel;
+mod ledger;
+mod sysctl;
+
+pub use execute::{Executor, Outcome};
+pub use ledger::{Entry, Key, Ledger, LedgerError, Verdict};
+
+/// Listens for the orders of one machine and carries them out one after the other.
+pub struct Desk {
+    client: Client,
+    clock: SharedClock,
+    machine: String,
+    ledger: tokio::sync::Mutex<Ledger>,
+    executor: Arc<Executor>,
+}
+
+const API_LIMIT: Duration = Duration::from_secs(10);
+
+#[derive(Debug, thiserror::Error)]
+pub enum OrderError {
+    #[error("order {order}: cannot write its status")]
+    Status {
+        order: String,
+        #[source]
+        source: Box<kube::Error>,
+    },
+    #[error("order {order}: its status was not taken within {} s", API_LIMIT.as_secs())]
+    TimedOut { order: String },
+    #[error("order {order}")]
+    Ledger {
+        order: String,
+        #[source]
+        source: LedgerError,
+    },
+}
+
+fn name(order: &Order) -> String {
+    order.metadata.name.clone().unwrap_or_default()
+}
+
+/// At most so many bytes, cut at a character.
+fn bounded(text: &str) -> String {
+    let mut end = text.len().min(OUTPUT_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
+}
+
+impl Desk {
+    pub fn new(
+        client: Client,
+        clock: SharedClock,
+        machine: String,
+        ledger: Ledger,
+        executor: Arc<Executor>,
+    ) -> Self {
+        Self { client, clock, machine, ledger: tokio::sync::Mutex::new(ledger), executor }
+    }
+
+    /// Until `shutdown`. An order in progress is finished first.
+    pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
+        let api: Api<Order> = Api::all(self.client.clone());
+        let config = watcher::Config::default().fields(&format!("spec.machine={}", self.machine));
+        let mut orders = std::pin::pin!(watcher(api, config).default_backoff().applied_objects());
+        while let Some(Some(event)) = shutdown.run_until_cancelled(orders.next()).await {
+            match event {
+                Ok(order) => {
+                    if let Err(error) = self.handle(&order).await {
+                        tracing::warn!(error = chain(&error), "an order could not be answered");
+                    }
+                }
+                Err(error) => tracing::debug!(%error, "the watch of orders was interrupted"),
+            }
+        }
+    }
+
+    /// Carries out one order, answers it from the record, or refuses it.
+    ///
+    /// # Errors
+    /// The record cannot be written (then nothing was done), or the API does not take the answer (then it is given again when
+    /// the order is seen again).
+    pub async fn handle(&self, order: &Order) -> Result<(), OrderError> {
+        let done = order.status.as_ref().is_some_and(|status| status.phase.is_final());
+        // The field selector is the API's promise; this is ours.
+        if done || order.spec.machine != self.machine {
+            return Ok(());
+        }
+        let failed = |source| OrderError::Ledger { order: name(order), source };
+        let mut ledger = self.ledger.lock().await;
+        let now = self.clock.now();
+        match ledger.judge(&Key::of(order), order.spec.generation) {
+            Verdict::Stale { highest } => {
+                let message = format!(
+                    "generation {} is older than {highest}, which this machine has seen",
+                    order.spec.generation
+                );
+                self.answer(order, status(OrderPhase::Refused, message, String::new(), None, Some(now))).await
+            }
+            Verdict::Known(Entry { status: Some(answer), .. }) => self.answer(order, answer).await,
+            Verdict::Known(Entry { begun, status: None }) => {
+                let message = "the agent died while at it: whether it took effect is not known".to_owned();
+                let answer = status(OrderPhase::Failed, message, String::new(), Some(begun), Some(now));
+                ledger.end(&Key::of(order), answer.clone()).map_err(failed)?;
+                self.answer(order, answer).await
+            }
+            Verdict::New => {
+                ledger.begin(&Key::of(order), order.spec.generation, now).map_err(failed)?;
+                let answer = self.carry_out(order, now).await?;
+                ledger.end(&Key::of(order), answer.clone()).map_err(failed)?;
+                self.answer(order, answer).await
+            }
+        }
+    }
+
+    async fn carry_out(&self, order: &Order, begun: Timestamp) -> Result<OrderStatus, OrderError> {
+        let (verb, run, step, attempt) =
+            (order.spec.verb.as_str(), &order.spec.run, &order.spec.step, order.spec.attempt);
+        tracing::info!(order = name(order), verb, run, step, attempt, "order accepted");
+        let accepted = status(OrderPhase::Accepted, String::new(), String::new(), Some(begun), None);
+        if let Err(error) = self.answer(order, accepted).await {
+            tracing::debug!(error = chain(&error), "the acceptance could not be told");
+        }
+        let outcome = self.executor.execute(&order.spec).await;
+        let ended = self.clock.now();
+        let phase = outcome.phase();
+        tracing::info!(
+            order = name(order),
+            verb,
+            run,
+            step,
+            attempt,
+            phase = phase.as_str(),
+            message = outcome.message(),
+            "order ended"
+        );
+        Ok(status(phase, bounded(outcome.message()), bounded(outcome.output()), Some(begun), Some(ended)))
+    }
+
+    async fn answer(&self, order: &Order, status: OrderStatus) -> Result<(), OrderError> {
+        let api: Api<Order> = Api::all(self.client.clone());
+        let order = name(order);
+        let patch = Patch::Merge(serde_json::json!({ "status": status }));
+        let parameters = PatchParams::default();
+        match tokio::time::timeout(API_LIMIT, api.patch_status(&order, &parameters, &patch)).await {
+            Ok(Ok(_)) => Ok(()),
+            // Deleted meanwhile: nobody waits for the answer.
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(()),
+            Ok(Err(source)) => Err(OrderError::Status { order, source: Box::new(source) }),
+            Err(_) => Err(OrderError::TimedOut { order }),
+        }
+    }
+}
+
+fn status(
+    phase: OrderPhase,
+    message: String,
+    output: String,
+    started_at: Option<Timestamp>,
+    ended_at: Option<Timestamp>,
+) -> OrderStatus {
+    OrderStatus { phase, message, output, started_at, ended_at }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_is_cut_at_a_character() {
+        let long = "é".repeat(3000);
+        assert_eq!(bounded(&long).len(), 4096);
+        let odd = format!("a{long}");
+        assert_eq!(bounded(&odd).len(), 4095);
+        assert_eq!(bounded("short"), "short");
+    }
+}
