@@ -3,8 +3,8 @@
 mod duration;
 mod quantity;
 
-use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use base64::{DecodeError, Engine};
 use serde_json::Value;
 
 pub(crate) use duration::{format as format_duration, parse as parse_duration};
@@ -84,10 +84,13 @@ fn string(format: Format, text: String) -> Result<String, Wrong> {
 /// Line ends within base64 are allowed, as Go allows them, and dropped.
 fn bytes(text: String) -> Result<String, Wrong> {
     let text = if text.contains(['\r', '\n']) { text.replace(['\r', '\n'], "") } else { text };
-    match STANDARD.decode(&text) {
-        Ok(_) => Ok(text),
-        Err(error) => Err(Wrong::Text(format!("illegal base64 data: {error}"))),
-    }
+    let Err(error) = STANDARD.decode(&text) else { return Ok(text) };
+    let at = match error {
+        DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _) => at,
+        DecodeError::InvalidLength(length) => length,
+        DecodeError::InvalidPadding => text.len(),
+    };
+    Err(Wrong::Text(format!("illegal base64 data at input byte {at}")))
 }
 
 fn time(text: &str) -> Result<jiff::Timestamp, Wrong> {

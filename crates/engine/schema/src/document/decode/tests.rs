@@ -146,3 +146,30 @@ fn the_outcome_of_a_patch_is_checked_like_a_body() {
     );
     assert_eq!(value(kind, &patched, FieldValidation::Ignore).unwrap().value["data"], json!({"a": ""}));
 }
+
+#[test]
+fn no_depth_of_nesting_and_no_alias_brings_the_reader_down() {
+    for body in [
+        format!("x: {}", "[".repeat(100_000)),
+        format!("x: {}1{}", "[".repeat(5_000), "]".repeat(5_000)),
+        format!("x:\n{}", (1..300).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect::<String>()),
+        (0..30).fold("a0: &a0 [1]\n".to_owned(), |text, n| {
+            format!("{text}a{}: &a{} [*a{n}, *a{n}, *a{n}, *a{n}]\n", n + 1, n + 1)
+        }),
+    ] {
+        let outcome = deployment(Encoding::Yaml, &body, FieldValidation::Warn);
+        assert!(matches!(outcome, Err(DecodeError::Syntax { .. })), "{:?}", outcome.map(|_| ()));
+    }
+}
+
+#[test]
+fn the_deepest_typed_document_is_read_and_one_level_more_is_refused() {
+    let crd = Catalog::builtin().kind("apiextensions.k8s.io", "v1", "CustomResourceDefinition").unwrap();
+    let body = |levels: usize| {
+        let (open, close) = ("{\"properties\":{\"a\":".repeat(levels), "}}".repeat(levels));
+        format!("{{\"spec\":{{\"versions\":[{{\"schema\":{{\"openAPIV3Schema\":{open}{{}}{close}}}}}]}}}}")
+    };
+    let read = |levels| decode(crd, Encoding::Json, body(levels).as_bytes(), FieldValidation::Strict);
+    assert!(read(60).is_ok());
+    assert!(matches!(read(62), Err(DecodeError::Syntax { .. })));
+}

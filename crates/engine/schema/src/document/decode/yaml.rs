@@ -9,6 +9,7 @@ use super::seed::Seed;
 use super::{Decoded, FieldValidation};
 use crate::types::Schema;
 
+/// The parser's own limits hold: 64 levels; twice as many overflow the stack of an unoptimised build.
 fn options(duplicate_keys: DuplicateKeyPolicy) -> Options {
     serde_saphyr::options! { duplicate_keys: duplicate_keys, with_snippet: false }
 }

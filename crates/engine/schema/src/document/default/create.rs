@@ -2,15 +2,18 @@
 
 use serde_json::{Value, json};
 
-use super::{Object, child, each, set};
+use super::{Object, child, each};
+use crate::decode::finish;
 use crate::kind::Kind;
+use crate::types::Shape;
 
 /// Completes a new object of a built-in kind: the namespace's finalizer, the pod's first status. To be called once,
 /// on create, after [`apply`](super::apply); what the client sent as status is dropped where status is a
 /// subresource.
 pub fn prepare_create(kind: &Kind, value: &mut Value) {
     let Some(object) = value.as_object_mut() else { return };
-    if kind.has_status() {
+    // A node reports itself while it registers.
+    if kind.has_status() && kind.gvk.kind != "Node" {
         object.remove("status");
     }
     match (kind.gvk.group.as_str(), kind.gvk.kind.as_str()) {
@@ -35,8 +38,11 @@ pub fn prepare_create(kind: &Kind, value: &mut Value) {
         ("", "Service") => {
             object.insert("status".to_owned(), json!({"loadBalancer": {}}));
         }
-        _ if kind.has_status() && kind.open_api.is_none() => set(object, "status", json!({})),
         _ => {}
+    }
+    if let Shape::Object { definition: Some(_), .. } = &kind.schema.node().shape {
+        finish(&kind.schema, kind.schema.node(), object);
+        super::apply(kind, value);
     }
 }
 

@@ -8,11 +8,13 @@ use super::{Object, set};
 enum Constant {
     Text(&'static str),
     Number(i64),
+    /// A number for which zero means the default too.
+    Positive(i64),
     Bool(bool),
     Empty,
 }
 
-use Constant::{Bool, Empty, Number, Text};
+use Constant::{Bool, Empty, Number, Positive, Text};
 
 type Row = (&'static str, &'static [(&'static str, Constant)]);
 
@@ -122,17 +124,18 @@ const ROWS: &[Row] = &[
         "flowcontrol.v1.ExemptPriorityLevelConfiguration",
         &[("nominalConcurrencyShares", Number(0)), ("lendablePercent", Number(0))],
     ),
-    ("flowcontrol.v1.FlowSchemaSpec", &[("matchingPrecedence", Number(1000))]),
+    ("flowcontrol.v1.FlowSchemaSpec", &[("matchingPrecedence", Positive(1000))]),
     (
         "flowcontrol.v1.LimitedPriorityLevelConfiguration",
         &[("nominalConcurrencyShares", Number(30)), ("lendablePercent", Number(0))],
     ),
     (
         "flowcontrol.v1.QueuingConfiguration",
-        &[("handSize", Number(8)), ("queues", Number(64)), ("queueLengthLimit", Number(50))],
+        &[("handSize", Positive(8)), ("queues", Positive(64)), ("queueLengthLimit", Positive(50))],
     ),
     ("networking.v1.NetworkPolicyPort", &PROTOCOL),
     ("rbac.v1.RoleRef", &[("apiGroup", Text(RBAC))]),
+    ("scheduling.v1.PriorityClass", &[("preemptionPolicy", Text("PreemptLowerPriority"))]),
     (
         "storage.v1.CSIDriverSpec",
         &[
@@ -142,6 +145,7 @@ const ROWS: &[Row] = &[
             ("fsGroupPolicy", Text("ReadWriteOnceWithFSType")),
             ("requiresRepublish", Bool(false)),
             ("seLinuxMount", Bool(false)),
+            ("preventPodSchedulingIfMissing", Bool(false)),
         ],
     ),
     (
@@ -158,6 +162,9 @@ pub(super) fn constants(name: &str, object: &mut Object) {
         if object.get(*field).is_some_and(|value| value == "") && *field == "apiGroup" {
             object.remove(*field);
         }
+        if let (Positive(_), Some(0)) = (constant, object.get(*field).and_then(Value::as_i64)) {
+            object.remove(*field);
+        }
         set(object, field, value(*constant));
     }
 }
@@ -165,7 +172,7 @@ pub(super) fn constants(name: &str, object: &mut Object) {
 fn value(constant: Constant) -> Value {
     match constant {
         Text(text) => text.into(),
-        Number(number) => number.into(),
+        Number(number) | Positive(number) => number.into(),
         Bool(value) => value.into(),
         Empty => json!({}),
     }

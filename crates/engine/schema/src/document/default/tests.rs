@@ -115,7 +115,7 @@ fn the_other_workloads_have_their_own() {
     let stateful = completed("apps", "StatefulSet", json!({}));
     assert_eq!(
         stateful["spec"]["updateStrategy"],
-        json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 0}})
+        json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 0, "maxUnavailable": 1}})
     );
     assert_eq!(stateful["spec"]["podManagementPolicy"], "OrderedReady");
     let job = completed("batch", "Job", json!({"spec": {"template": {"metadata": {"labels": {"j": "1"}}}}}));
@@ -155,7 +155,12 @@ fn a_service_listens_where_it_forwards_unless_said() {
 
 #[test]
 fn the_small_kinds() {
-    assert_eq!(completed("", "Secret", json!({}))["type"], "Opaque");
+    let secret = completed("", "Secret", json!({"data": {"a": "AA=="}, "stringData": {"b": "c"}}));
+    assert_eq!((&secret["type"], &secret["data"]), (&json!("Opaque"), &json!({"a": "AA==", "b": "Yw=="})));
+    assert_eq!(secret.get("stringData"), None);
+    let levels =
+        completed("flowcontrol.apiserver.k8s.io", "FlowSchema", json!({"spec": {"matchingPrecedence": 0}}));
+    assert_eq!(levels["spec"]["matchingPrecedence"], 1000);
     let namespace = completed("", "Namespace", json!({"metadata": {"name": "n"}}));
     assert_eq!(namespace["metadata"]["labels"], json!({"kubernetes.io/metadata.name": "n"}));
     assert_eq!(namespace["status"], json!({"phase": "Active"}));
@@ -205,4 +210,11 @@ fn a_new_object_starts_with_its_first_status() {
         prepare_create(catalog.kind("", "v1", "Pod").unwrap(), &mut pod);
         assert_eq!(pod["status"], json!({"phase": "Pending", "qosClass": class}));
     }
+    let node = catalog.kind("", "v1", "Node").unwrap();
+    let mut registering = json!({"status": {"capacity": {"cpu": "4"}}});
+    prepare_create(node, &mut registering);
+    assert_eq!(registering["status"]["capacity"], json!({"cpu": "4"}), "a node reports itself");
+    let mut set = json!({"status": {"replicas": 3}});
+    prepare_create(catalog.kind("apps", "v1", "ReplicaSet").unwrap(), &mut set);
+    assert_eq!(set["status"], json!({"replicas": 0}));
 }

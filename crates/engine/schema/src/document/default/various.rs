@@ -1,5 +1,7 @@
 //! Rows of the other kinds that depend on other fields.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::{Object, child, present, set, text};
@@ -13,6 +15,20 @@ pub(super) fn namespace(namespace: &mut Object) {
     {
         labels.insert("kubernetes.io/metadata.name".to_owned(), name.into());
     }
+}
+
+/// What is written as text is kept as bytes.
+pub(super) fn secret(secret: &mut Object) {
+    let Some(Value::Object(texts)) = secret.remove("stringData") else { return };
+    let Some(data) = child(secret, "data") else { return };
+    for (key, text) in texts {
+        let bytes = STANDARD.encode(text.as_str().unwrap_or(""));
+        data.insert(key, bytes.into());
+    }
+}
+
+pub(super) fn csi_driver(spec: &mut Object) {
+    set(spec, "volumeLifecycleModes", json!(["Persistent"]));
 }
 
 pub(super) fn node_status(status: &mut Object) {

@@ -43,6 +43,7 @@ pub(super) fn stateful_set(set_: &mut Object) {
             && let Some(rolling) = present(strategy, "rollingUpdate")
         {
             set(rolling, "partition", 0);
+            set(rolling, "maxUnavailable", 1);
         }
     }
     if let Some(retention) = child(spec, "persistentVolumeClaimRetentionPolicy") {

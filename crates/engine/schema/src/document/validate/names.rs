@@ -108,7 +108,7 @@ pub(super) fn qualified_name(value: &str) -> Vec<String> {
     if name.is_empty() {
         wrong.push("name part must be non-empty".to_owned());
     } else if name.len() > 63 {
-        wrong.push(format!("name part {}", too_long(63)));
+        wrong.push("name part must be no more than 63 bytes".to_owned());
     }
     if !is_key(name) {
         wrong.push(format!("name part {}", rule()));
@@ -119,7 +119,7 @@ pub(super) fn qualified_name(value: &str) -> Vec<String> {
 pub(super) fn label_value(value: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     if value.len() > 63 {
-        wrong.push(too_long(63));
+        wrong.push("must be no more than 63 bytes".to_owned());
     }
     if !value.is_empty() && !is_key(value) {
         wrong.push(example(

@@ -87,8 +87,7 @@ fn host_ports_of_host_network(spec: &Spot<'_>, errors: &mut Vec<FieldError>) {
         for port in container.child("ports").items() {
             let host_port = port.child("hostPort");
             if host_port.value != port.child("containerPort").value {
-                let detail = "must match `hostPort` when `hostNetwork` is true";
-                errors.push(port.child("containerPort").invalid(detail));
+                errors.push(host_port.invalid("must match `containerPort` when `hostNetwork` is true"));
             }
         }
     }
@@ -96,7 +95,9 @@ fn host_ports_of_host_network(spec: &Spot<'_>, errors: &mut Vec<FieldError>) {
 
 fn dns(spec: &Spot<'_>, errors: &mut Vec<FieldError>) {
     let servers = spec.child("dnsConfig").child("nameservers");
-    if spec.child("dnsPolicy").text() == "None" && servers.is_empty() {
+    if spec.child("dnsPolicy").text() == "None" && spec.child("dnsConfig").is_absent() {
+        errors.push(spec.child("dnsConfig").required("must provide `dnsConfig` when `dnsPolicy` is None"));
+    } else if spec.child("dnsPolicy").text() == "None" && servers.is_empty() {
         errors.push(servers.required("must provide at least one DNS nameserver when `dnsPolicy` is None"));
     }
     if servers.items().count() > 3 {
@@ -115,18 +116,27 @@ fn check_toleration(toleration: &Spot<'_>, errors: &mut Vec<FieldError>) {
     }
     let effect = toleration.child("effect");
     if !toleration.child("tolerationSeconds").is_absent() && effect.text() != "NoExecute" {
-        errors.push(effect.invalid("effect must be 'NoExecute' when `tolerationSeconds` is set"));
+        errors.push(other_value(
+            &effect,
+            effect.text(),
+            "effect must be 'NoExecute' when `tolerationSeconds` is set",
+        ));
     }
     match operator.text() {
         "" | "Equal" => {
             let value = toleration.child("value");
             let messages = names::label_value(value.text());
             if !messages.is_empty() {
-                errors.push(operator_invalid(&operator, value.text(), &messages.join(";")));
+                errors.push(other_value(&operator, value.text(), &messages.join(";")));
             }
         }
         "Exists" if !toleration.child("value").is_empty() => {
-            errors.push(operator.invalid("value must be empty when `operator` is 'Exists'"));
+            let value = toleration.child("value");
+            errors.push(other_value(
+                &operator,
+                value.text(),
+                "value must be empty when `operator` is 'Exists'",
+            ));
         }
         "Exists" => {}
         _ => errors.push(FieldError::not_supported(
@@ -136,12 +146,12 @@ fn check_toleration(toleration: &Spot<'_>, errors: &mut Vec<FieldError>) {
         )),
     }
     if !effect.is_empty() {
-        effect.one_of(&["NoExecute", "NoSchedule", "PreferNoSchedule"], errors);
+        effect.one_of(&["NoSchedule", "PreferNoSchedule", "NoExecute"], errors);
     }
 }
 
-fn operator_invalid(operator: &Spot<'_>, value: &str, detail: &str) -> FieldError {
-    FieldError::invalid(&operator.path, value.into(), detail)
+fn other_value(at: &Spot<'_>, value: &str, detail: &str) -> FieldError {
+    FieldError::invalid(&at.path, value.into(), detail)
 }
 
 fn check_spread(constraint: &Spot<'_>, errors: &mut Vec<FieldError>) {

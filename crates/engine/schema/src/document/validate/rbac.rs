@@ -27,7 +27,7 @@ fn policy_rule(rule: &Spot<'_>, scope: Scope, errors: &mut Vec<FieldError>) {
     let (verbs, urls) = (rule.child("verbs"), rule.child("nonResourceURLs"));
     let (groups, resources) = (rule.child("apiGroups"), rule.child("resources"));
     if verbs.is_empty() {
-        errors.push(verbs.required("verbs must contain at least one value"));
+        errors.push(verbs.required(""));
     }
     if !urls.is_empty() {
         if scope == Scope::Namespaced {

@@ -119,7 +119,9 @@ fn cluster_ips(spec: &Spot<'_>, errors: &mut Vec<FieldError>) {
             errors.push(list.invalid("first value must match `clusterIP`"));
         }
         // The list is filled in when an address is allocated.
-        (single_text, None) if !matches!(single_text, "" | "None") => check_ip(&single, errors),
+        (single_text, None) if !matches!(single_text, "" | "None") => {
+            check_ip(&Spot { path: "spec.clusterIPs[0]".to_owned(), ..single.clone() }, errors);
+        }
         _ => {}
     }
     for (index, ip) in list.items().enumerate() {
@@ -167,6 +169,12 @@ fn traffic(spec: &Spot<'_>, errors: &mut Vec<FieldError>) {
         if !field.is_empty() {
             field.one_of(&["Cluster", "Local"], errors);
         }
+    }
+    let external = spec.child("externalTrafficPolicy");
+    let reachable = matches!(spec.child("type").text(), "NodePort" | "LoadBalancer")
+        || !spec.child("externalIPs").is_empty();
+    if !reachable && !external.is_empty() {
+        errors.push(external.invalid("may only be set for externally-accessible services"));
     }
     let balancer = spec.child("type").text() == "LoadBalancer";
     for field in ["loadBalancerClass", "loadBalancerSourceRanges"].map(|field| spec.child(field)) {

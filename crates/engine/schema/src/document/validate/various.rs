@@ -116,7 +116,10 @@ fn docker(value: &Spot<'_>, errors: &mut Vec<FieldError>) {
 
 pub(super) fn node(object: &Spot<'_>, errors: &mut Vec<FieldError>) {
     let mut seen = Vec::new();
-    for taint in object.child("spec").child("taints").items() {
+    // The reference implementation says `metadata`, and clients know it so.
+    let taints =
+        Spot { value: object.child("spec").child("taints").value, path: "metadata.taints".to_owned() };
+    for taint in taints.items() {
         let (key, effect) = (taint.child("key"), taint.child("effect"));
         key.all_invalid(names::qualified_name(key.text()), errors);
         let value = taint.child("value");
@@ -135,8 +138,8 @@ pub(super) fn node(object: &Spot<'_>, errors: &mut Vec<FieldError>) {
     }
     let status = object.child("status");
     for list in ["capacity", "allocatable"].map(|list| status.child(list)) {
-        for (name, amount) in list.entries() {
-            pod::resource_amount(name, &amount, errors);
+        for (name, _) in list.entries() {
+            pod::resource_amount(name, &list.child(name), errors);
         }
     }
 }
@@ -147,11 +150,6 @@ pub(super) fn lease(spec: &Spot<'_>, errors: &mut Vec<FieldError>) {
         errors.push(duration.invalid("must be greater than 0"));
     }
     spec.child("leaseTransitions").not_negative(errors);
-    let strategy = spec.child("strategy");
-    let holder = spec.child("preferredHolder");
-    if !holder.is_empty() && strategy.is_empty() {
-        errors.push(holder.forbidden("may only be specified if `strategy` is defined"));
-    }
 }
 
 /// An event belongs where its object is; events of cluster-scoped objects are in `default` or `kube-system`.

@@ -55,7 +55,7 @@ fn daemon_rolling(rolling: &Spot<'_>, errors: &mut Vec<FieldError>) {
     int_or_percent(&unavailable, errors);
     int_or_percent(&surge, errors);
     match (amount(&unavailable) > 0, amount(&surge) > 0) {
-        (false, false) => errors.push(unavailable.invalid("cannot be 0 when maxSurge is 0")),
+        (false, false) => errors.push(unavailable.required("cannot be 0 when maxSurge is 0")),
         (true, true) => errors.push(surge.invalid("may not be set when maxUnavailable is non-zero")),
         _ => {}
     }
@@ -163,17 +163,29 @@ fn not_negative(spec: &Spot<'_>, fields: &[&str], errors: &mut Vec<FieldError>) 
 /// The selector, and that it selects the pods of the template. `kind` is the word of the reference implementation.
 fn select_template(spec: &Spot<'_>, kind: &str, restarting: &str, errors: &mut Vec<FieldError>) {
     let (selector, template) = (spec.child("selector"), spec.child("template"));
+    let labels = template.child("metadata").child("labels");
+    let mut broken = false;
     if selector.is_absent() {
-        errors.push(selector.required(""));
+        if kind != "daemonset" {
+            errors.push(selector.required(""));
+        }
     } else {
+        let before = errors.len();
         selector::check(&selector, errors);
+        broken = errors.len() > before;
         if selector::is_empty(&selector) {
             errors.push(selector.invalid(format!("empty selector is invalid for {kind}")));
         }
     }
-    let labels = template.child("metadata").child("labels");
-    if !selector::is_empty(&selector) && !selector::matches(&selector, labels.value) {
-        errors.push(labels.invalid("`selector` does not match template `labels`"));
+    match (broken, kind) {
+        (true, "deployment") => errors.push(selector.invalid("invalid label selector")),
+        (true, "statefulset") => errors.push(selector.invalid("")),
+        (true, _) => {}
+        // No selector selects nothing.
+        (false, _) if selector.is_absent() || !selector::matches(&selector, labels.value) => {
+            errors.push(labels.invalid("`selector` does not match template `labels`"));
+        }
+        (false, _) => {}
     }
     pod::template(&template, errors);
     always_restarts(&template, restarting, errors);

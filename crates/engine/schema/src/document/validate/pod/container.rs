@@ -26,7 +26,7 @@ pub(super) fn all(spec: &Spot<'_>, volumes: &[&str], errors: &mut Vec<FieldError
             let may_probe = list == "containers" || restart.text() == "Always";
             probe::of_container(&container, may_probe, list, errors);
             if list == "initContainers" && !restart.is_empty() {
-                restart.one_of(&["Always"], errors);
+                restart.one_of(&["Always", "Never", "OnFailure"], errors);
             }
         }
     }
@@ -45,7 +45,7 @@ fn common(container: &Spot<'_>, volumes: &[&str], errors: &mut Vec<FieldError>) 
         environment(&variable, errors);
     }
     for source in container.child("envFrom").items() {
-        environment_source(&source, errors);
+        environment_source(&source, &container.child("envFrom").path, errors);
     }
     mounts(container, volumes, errors);
     container.child("imagePullPolicy").one_of(&["Always", "IfNotPresent", "Never"], errors);
@@ -103,6 +103,8 @@ fn environment(variable: &Spot<'_>, errors: &mut Vec<FieldError>) {
     let sources = SOURCES.iter().filter(|source| !from.child(source).is_absent()).count();
     for source in ["configMapKeyRef", "secretKeyRef"].map(|source| from.child(source)) {
         if !source.is_absent() {
+            let name = source.child("name");
+            other_invalid(&name, names::dns1123_subdomain(name.text()), errors);
             source.child("key").name(names::config_key, errors);
         }
     }
@@ -121,9 +123,10 @@ fn environment(variable: &Spot<'_>, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn environment_source(source: &Spot<'_>, errors: &mut Vec<FieldError>) {
+/// `list` is where the reference implementation says it stands.
+fn environment_source(source: &Spot<'_>, list: &str, errors: &mut Vec<FieldError>) {
     let given = ["configMapRef", "secretRef"].map(|field| source.child(field));
-    let none = |detail: &str| FieldError::invalid(&source.path, "".into(), detail);
+    let none = |detail: &str| FieldError::invalid(list, "".into(), detail);
     match given.iter().filter(|field| !field.is_absent()).count() {
         0 => errors.push(none("must specify one of: `configMapRef` or `secretRef`")),
         1 => {}
@@ -132,6 +135,11 @@ fn environment_source(source: &Spot<'_>, errors: &mut Vec<FieldError>) {
     for field in given.iter().filter(|field| !field.is_absent()) {
         field.child("name").name(names::dns1123_subdomain, errors);
     }
+}
+
+/// Errors of a text that may be absent.
+fn other_invalid(spot: &Spot<'_>, messages: Vec<String>, errors: &mut Vec<FieldError>) {
+    errors.extend(messages.into_iter().map(|text| FieldError::invalid(&spot.path, spot.text().into(), text)));
 }
 
 fn mounts(container: &Spot<'_>, volumes: &[&str], errors: &mut Vec<FieldError>) {
@@ -151,8 +159,10 @@ fn mounts(container: &Spot<'_>, volumes: &[&str], errors: &mut Vec<FieldError>) 
             errors.push(path.invalid("must be unique"));
         }
         seen.push(path.text());
-        for sub in ["subPath", "subPathExpr"].map(|field| mount.child(field)) {
-            descends(&sub, errors);
+        for field in ["subPath", "subPathExpr"] {
+            // The reference implementation leaves the index out.
+            let path = container.child("volumeMounts").child(field).path;
+            descends(&Spot { path, ..mount.child(field) }, errors);
         }
         let propagation = mount.child("mountPropagation");
         if !propagation.is_absent() {

@@ -46,6 +46,11 @@ fn resource_name(name: &str, at: &Spot<'_>, errors: &mut Vec<FieldError>) {
         errors.push(FieldError::invalid(&at.path, name.into(), message));
     }
     if wrong.is_empty() && !name.contains('/') && !known {
+        errors.push(FieldError::invalid(
+            &at.path,
+            name.into(),
+            "must be a standard resource type or fully qualified",
+        ));
         errors.push(FieldError::invalid(&at.path, name.into(), "must be a standard resource for containers"));
     }
 }

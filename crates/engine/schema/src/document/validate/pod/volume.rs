@@ -48,7 +48,10 @@ fn source(volume: &Spot<'_>, errors: &mut Vec<FieldError>) {
         "projected" => projected(&source, errors),
         "downwardAPI" => {
             mode(&source.child("defaultMode"), errors);
-            source.child("items").items().for_each(|item| path(&item.child("path"), errors));
+            source
+                .child("items")
+                .items()
+                .for_each(|item| path(&item.child("path"), &source.child("path").path, errors));
         }
         _ => {}
     }
@@ -87,15 +90,17 @@ fn keyed(source: &Spot<'_>, name: &Spot<'_>, errors: &mut Vec<FieldError>) {
         if item.child("key").is_empty() {
             errors.push(item.child("key").required(""));
         }
-        path(&item.child("path"), errors);
+        path(&item.child("path"), &item.child("path").path, errors);
         mode(&item.child("mode"), errors);
     }
 }
 
-fn path(path: &Spot<'_>, errors: &mut Vec<FieldError>) {
+/// `told` is where the reference implementation says it stands, which leaves indices out.
+fn path(path: &Spot<'_>, told: &str, errors: &mut Vec<FieldError>) {
     if path.is_empty() {
         errors.push(path.required(""));
     } else {
+        let path = &Spot { value: path.value, path: told.to_owned() };
         descends(path, errors);
         if path.text().starts_with("..") && !path.text().split('/').any(|part| part == "..") {
             errors.push(path.invalid("must not start with '..'"));
@@ -123,7 +128,7 @@ fn projected(source: &Spot<'_>, errors: &mut Vec<FieldError>) {
             if seconds.number().is_some_and(|seconds| seconds < 600) {
                 errors.push(seconds.invalid("may not specify a duration less than 10 minutes"));
             }
-            path(&token.child("path"), errors);
+            path(&token.child("path"), &source.child("path").path, errors);
         }
     }
 }
