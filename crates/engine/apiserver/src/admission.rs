@@ -9,9 +9,6 @@ mod rbac;
 mod service;
 mod service_account;
 
-#[cfg(test)]
-mod tests;
-
 use serde_json::Value;
 
 pub(crate) use addresses::Addresses;
@@ -32,6 +29,7 @@ pub(crate) async fn create(
     value: &mut Value,
 ) -> Result<Option<Hold>, Refusal> {
     namespace::check_parent(server, target, value)?;
+    custom::check_open(server, target)?;
     match &*target.served.resource {
         "namespaces" => namespace::complete(value),
         "pods" => pod::complete(server, target, value)?,

@@ -4,12 +4,9 @@ mod cleanup;
 mod serve;
 mod status;
 
-#[cfg(test)]
-mod tests;
-
 pub(crate) use cleanup::start;
 pub(crate) use serve::serve;
-pub(crate) use status::admit;
+pub(crate) use status::{admit, check_open};
 
 /// Where the definitions are stored.
 pub(crate) const RESOURCE: &str = "customresourcedefinitions.apiextensions.k8s.io";

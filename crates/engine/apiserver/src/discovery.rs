@@ -4,9 +4,6 @@ mod aggregated;
 mod openapi;
 mod plain;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -27,6 +27,6 @@ pub mod status;
 pub use authn::Identity;
 pub use object::Object;
 pub use server::{
-    ApiServer, ByteStream, Config, DialError, FollowLog, InProcess, ListenError, LogOptions, Metrics,
-    NoNodes, NodeDialer, Parts, Previous, ReplyBody, Timestamps, Tls,
+    AgentDialer, ApiServer, ByteStream, Config, DialError, FollowLog, InProcess, ListenError, LogOptions,
+    Metrics, NoNodes, NodeDialer, Parts, Previous, ReplyBody, Timestamps, Tls,
 };

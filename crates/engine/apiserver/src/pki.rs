@@ -1,5 +1,6 @@
 //! Keys and certificates of one cluster: made once under the data directory, mode 0600, and used again.
 
+mod agents;
 mod authority;
 mod files;
 mod kubeconfig;
@@ -66,6 +67,16 @@ pub enum PkiError {
         /// Which one.
         what: String,
     },
+    /// A client certificate can name one group.
+    #[error(
+        "the certificate of {user} can name one group, not {groups}; use a token, or bind roles to the user"
+    )]
+    Groups {
+        /// For whom it was asked.
+        user: String,
+        /// How many groups were asked for.
+        groups: usize,
+    },
     /// TLS does not take the certificates.
     #[error("TLS refuses the certificates")]
     Tls(#[source] rustls::Error),
@@ -108,7 +119,7 @@ impl Pki {
         SigningKey::from_pkcs8(der.secret_der()).map_err(PkiError::SigningKey)
     }
 
-    /// A new client certificate for a user, good for a year.
+    /// A new client certificate for a user with at most one group, good for a year.
     pub fn client(&self, who: &Identity, now: Timestamp) -> Result<Credentials, PkiError> {
         self.authority.client(who, now)
     }

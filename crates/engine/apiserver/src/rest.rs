@@ -1,9 +1,9 @@
 //! Verbs on resources.
 
 pub(crate) mod codec;
+pub(crate) mod convert;
 mod create;
 mod delete;
-pub(crate) mod events;
 mod list;
 pub(crate) mod meta;
 mod patch;

@@ -21,7 +21,8 @@ use muster_store::Store;
 pub use body::ReplyBody;
 pub use config::Config;
 pub use dialer::{
-    ByteStream, DialError, Follow as FollowLog, LogOptions, NoNodes, NodeDialer, Previous, Timestamps,
+    AgentDialer, ByteStream, DialError, Follow as FollowLog, LogOptions, NoNodes, NodeDialer, Previous,
+    Timestamps,
 };
 pub use in_process::InProcess;
 pub use listener::{ListenError, Tls};

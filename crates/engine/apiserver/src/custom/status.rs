@@ -1,12 +1,14 @@
 //! The status of a definition: decided while it is admitted, so that it is served as soon as it is stored.
 
 use muster_schema::crd;
+use muster_store::Key;
 use serde_json::{Map, Value, json};
 
-use super::FINALIZER;
+use super::{FINALIZER, RESOURCE};
+use crate::object::Deletion;
 use crate::rest::{Target, meta};
-use crate::server::{ApiServer, Registry};
-use crate::status::Refusal;
+use crate::server::{ApiServer, Origin, Registry};
+use crate::status::{Reason, Refusal};
 
 /// Whether a definition's kinds are served.
 pub(super) fn is_established(definition: &Value) -> bool {
@@ -44,6 +46,19 @@ pub(crate) fn admit(
     let before = old.map(|old| old["status"].clone()).unwrap_or_else(|| json!({}));
     let was = old.is_some_and(is_established);
     value["status"] = status(value, &before, was, conflict.as_deref(), &now);
+    Ok(())
+}
+
+/// Nothing is created of a kind whose definition is on its way out.
+pub(crate) fn check_open(server: &ApiServer, target: &Target) -> Result<(), Refusal> {
+    if target.served.origin == Origin::BuiltIn {
+        return Ok(());
+    }
+    let definition = server.store().get(&Key::new(RESOURCE, "", &*target.served.resource));
+    if definition.is_some_and(|found| found.value.header().deletion == Deletion::Requested) {
+        let why = "create not allowed while custom resource definition is terminating";
+        return Err(Refusal::new(Reason::MethodNotAllowed, why));
+    }
     Ok(())
 }
 

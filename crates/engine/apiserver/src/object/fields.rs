@@ -91,7 +91,9 @@ pub fn built_in_columns(resource: &str) -> &'static [FieldColumn] {
         "services" => SERVICES,
         "replicasets.apps" | "replicationcontrollers" => REPLICAS,
         "jobs.batch" => JOBS,
-        "certificatesigningrequests.certificates.k8s.io" => SIGNING,
+        "certificatesigningrequests.certificates.k8s.io" | "clustertrustbundles.certificates.k8s.io" => {
+            SIGNING
+        }
         "resourceslices.resource.k8s.io" => SLICES,
         _ => &[],
     }

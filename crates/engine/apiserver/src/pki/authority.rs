@@ -80,7 +80,12 @@ impl Authority {
 
     pub(super) fn client(&self, who: &Identity, now: Timestamp) -> Result<Credentials, PkiError> {
         let mut params = params(&who.user, now, LEAF_DAYS);
-        let named = who.groups.iter().filter(|group| *group != crate::authn::AUTHENTICATED);
+        let named: Vec<&String> =
+            who.groups.iter().filter(|group| *group != crate::authn::AUTHENTICATED).collect();
+        // rcgen keeps one value per attribute of a name, and each group is an organisation of its own.
+        if named.len() > 1 {
+            return Err(PkiError::Groups { user: who.user.clone(), groups: named.len() });
+        }
         for group in named {
             params.distinguished_name.push(DnType::OrganizationName, group.as_str());
         }

@@ -49,6 +49,16 @@ impl FieldSelector {
         self.0.iter().map(|term| term.path.as_str()).find(|path| !known(path))
     }
 
+    /// The same with other paths; `rename` gives the new path where it knows one.
+    pub(crate) fn renamed(mut self, rename: impl Fn(&str) -> Option<String>) -> Self {
+        for term in &mut self.0 {
+            if let Some(path) = rename(&term.path) {
+                term.path = path;
+            }
+        }
+        self
+    }
+
     /// The one name that it asks for, if it does.
     pub(crate) fn name(&self) -> Option<&str> {
         let named = |term: &&Term| term.path == "metadata.name" && term.sense == Sense::Equal;

@@ -69,7 +69,7 @@ pub(crate) async fn create_entry(
 
 /// A document as the store keeps it.
 pub(super) fn build(served: &Served, value: Value) -> Result<Object, Refusal> {
-    let value = if served.converts() { super::events::to_stored(value) } else { value };
+    let value = super::convert::to_stored(served, value);
     Object::build(&value, &served.columns).map_err(|error| Refusal::bad_request(error.to_string()))
 }
 

@@ -179,7 +179,7 @@ pub(super) async fn delete_collection(
     call: &mut Call,
     target: &Target,
 ) -> Result<Reply, Refusal> {
-    let mut params = call.query.list()?;
+    let mut params = list::params(call, target)?;
     let options = asked(call).await?;
     params.limit = 0;
     let page = list::page(&server.inner().store, target, &params)?;

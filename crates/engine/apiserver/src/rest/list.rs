@@ -52,12 +52,23 @@ impl Token {
     }
 }
 
+/// The parameters of a list or watch of a kind.
+pub(super) fn params(call: &Call, target: &Target) -> Result<ListParams, Refusal> {
+    let mut params = call.query.list()?;
+    if super::convert::events::is_new(&target.served) {
+        params.fields = params.fields.renamed(super::convert::events::stored_path);
+    }
+    Ok(params)
+}
+
 pub(super) fn list(server: &ApiServer, call: &Call, target: &Target) -> Result<Reply, Refusal> {
     let format = call.accept.object()?;
-    let params = call.query.list()?;
+    let params = params(call, target)?;
     let page = page(&server.inner().store, target, &params)?;
     match (format.projection, format.syntax) {
-        (Projection::Whole, Syntax::Json) if !target.served.converts() => {
+        (Projection::Whole, Syntax::Json)
+            if !page.entries.iter().any(|entry| target.served.converts(entry)) =>
+        {
             Ok(stream(target, page, Part::Whole))
         }
         (Projection::Metadata, Syntax::Json) => Ok(stream(target, page, Part::Metadata)),

@@ -1,5 +1,7 @@
 //! What a write may and may not change: metadata, status, generation.
 
+mod parts;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -132,54 +134,12 @@ pub(crate) fn prepare_update(
     }
     metadata.remove("managedFields");
     drop_empty(metadata);
-    match subresource {
-        "" if served.kind.has_status() => carry(new, old, "status"),
-        "status" => prepare_status(served, old, new),
-        "finalize" => carry(new, old, "status"),
-        // The other subresources of a kind bring documents that their handler made from `old`.
-        _ => {}
-    }
+    parts::keep(served, subresource, old, new);
     if counts_generation(served) && spec_changed(old, new) {
         let generation = before.get("generation").and_then(Value::as_i64).unwrap_or(0) + 1;
         self::metadata(new)?.insert("generation".into(), json!(generation));
     }
     Ok(())
-}
-
-fn prepare_status(served: &Served, old: &Value, new: &mut Value) {
-    let keys: Vec<String> = [old, new]
-        .iter()
-        .filter_map(|value| value.as_object())
-        .flat_map(|map| map.keys().cloned())
-        .filter(|key| !["status", "metadata", "apiVersion", "kind"].contains(&key.as_str()))
-        .collect();
-    for key in keys {
-        carry(new, old, &key);
-    }
-    let labels_too = ["pods", "nodes", "namespaces"].contains(&&*served.resource);
-    let kept: &[&str] = if labels_too {
-        &["ownerReferences", "finalizers"]
-    } else {
-        &["ownerReferences", "finalizers", "labels", "annotations"]
-    };
-    for key in kept {
-        let value = old.pointer(&format!("/metadata/{key}")).cloned();
-        if let Some(metadata) = new.get_mut("metadata").and_then(Value::as_object_mut) {
-            match value {
-                Some(value) => metadata.insert((*key).to_owned(), value),
-                None => metadata.remove(*key),
-            };
-        }
-    }
-}
-
-/// Puts the old value of a top-level field in place of the new one.
-fn carry(new: &mut Value, old: &Value, key: &str) {
-    let Some(root) = new.as_object_mut() else { return };
-    match old.get(key) {
-        Some(value) => root.insert(key.to_owned(), value.clone()),
-        None => root.remove(key),
-    };
 }
 
 fn spec_changed(old: &Value, new: &Value) -> bool {

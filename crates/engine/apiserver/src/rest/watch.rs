@@ -42,7 +42,7 @@ struct Stream {
 
 pub(super) fn watch(server: &ApiServer, call: &Call, target: &Target) -> Result<Reply, Refusal> {
     let format = call.accept.object()?;
-    let params = call.query.list()?;
+    let params = list::params(call, target)?;
     list::check_fields(target, &params)?;
     let inner = server.inner();
     let snapshot = inner.store.snapshot(&target.served.resource);
@@ -195,8 +195,8 @@ impl Stream {
             return;
         }
         match self.format.projection {
-            Projection::Whole if self.target.served.converts() => {
-                push_frame(kind, &self.target.served.document(entry), out);
+            Projection::Whole if self.target.served.converts(entry) => {
+                push_frame(kind, &self.target.served.document_at(entry, revision), out);
             }
             Projection::Whole => {
                 begin_frame(kind, out);

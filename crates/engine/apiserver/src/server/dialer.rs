@@ -1,10 +1,14 @@
 //! How the server reaches the agent of a node, for what only the node knows.
 
+mod agent;
+
 use std::pin::Pin;
 
 use bytes::Bytes;
 use futures::Stream;
 use futures::future::BoxFuture;
+
+pub use agent::AgentDialer;
 
 /// Which part of a container's log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use muster_schema::{Catalog, Kind, Resource, Scope};
-use muster_store::Entry;
+use muster_store::{Entry, Revision};
 use serde_json::Value;
 
 use crate::custom;
 use crate::discovery::Documents;
 use crate::object::{FieldColumn, Object, Seen, View, built_in_columns, stamp};
+use crate::rest::convert;
 use crate::status::About;
 
 pub(super) const FOLLOWED: &[&str] = &[custom::RESOURCE];
@@ -36,13 +37,15 @@ pub(crate) struct Served {
     pub(crate) columns: Vec<FieldColumn>,
     /// Where it comes from.
     pub(crate) origin: Origin,
+    /// Objects written before this lack defaults of the schema.
+    pub(crate) since: Revision,
 }
 
 impl Served {
     pub(crate) fn new(kind: Kind, origin: Origin, columns: Vec<FieldColumn>) -> Self {
         let resource = kind.resource().into();
         let stamp = stamp(&kind.gvk.api_version(), &kind.gvk.kind);
-        Self { kind, resource, stamp, columns, origin }
+        Self { kind, resource, stamp, columns, origin, since: Revision::ZERO }
     }
 
     /// The resource, for refusals.
@@ -59,15 +62,25 @@ impl Served {
         self.kind.scope == Scope::Namespaced
     }
 
-    /// Whether what is stored has another form than what is served.
-    pub(crate) fn converts(&self) -> bool {
-        crate::rest::events::is_new(self)
+    /// Whether what is stored has another form than what is served: another version, or one from before the
+    /// definition's present schema, whose defaults it lacks.
+    pub(crate) fn converts(&self, entry: &Entry<Object>) -> bool {
+        convert::is_needed(self) || entry.revision < self.since
     }
 
     /// A stored object as a document of this version.
     pub(crate) fn document(&self, entry: &Entry<Object>) -> Value {
-        let document = entry.value.document(&self.stamp, entry.revision.get());
-        if self.converts() { crate::rest::events::to_new(document) } else { document }
+        self.document_at(entry, entry.revision.get())
+    }
+
+    /// The same under another revision: that of a deletion, for instance.
+    pub(crate) fn document_at(&self, entry: &Entry<Object>, revision: u64) -> Value {
+        let document = entry.value.document(&self.stamp, revision);
+        let mut document = convert::to_served(self, document);
+        if entry.revision < self.since && self.origin == Origin::Custom {
+            crate::rest::codec::default(self, &mut document);
+        }
+        document
     }
 }
 
@@ -80,6 +93,7 @@ pub(crate) struct Registry {
     served: HashMap<Path, Arc<Served>>,
     resources: BTreeMap<String, Vec<Resource>>,
     custom: BTreeMap<String, Vec<Path>>,
+    generations: BTreeMap<String, (i64, Revision)>,
     order: Vec<String>,
     documents: Arc<Documents>,
 }
@@ -92,10 +106,11 @@ impl Registry {
             served: HashMap::new(),
             resources: BTreeMap::new(),
             custom: BTreeMap::new(),
+            generations: BTreeMap::new(),
             order: Vec::new(),
             documents: Arc::default(),
         };
-        for resource in catalog.resources().iter().filter(|resource| !left_out(resource)) {
+        for resource in catalog.resources().iter() {
             if !registry.order.contains(&resource.group_version) {
                 registry.order.push(resource.group_version.clone());
             }
@@ -172,14 +187,24 @@ impl Registry {
         }
     }
 
-    fn add_custom(&mut self, name: &str, document: &Value) {
-        for (served, resources) in custom::serve(document) {
+    /// The revision at which a definition got its present schema: a new status alone does not count.
+    fn since(&mut self, entry: &Entry<Object>) -> Revision {
+        let generation = entry.value.header().generation;
+        let known = self.generations.get(&*entry.key.name).filter(|(known, _)| *known == generation);
+        let since = known.map_or(entry.revision, |(_, since)| *since);
+        self.generations.insert(entry.key.name.to_string(), (generation, since));
+        since
+    }
+
+    fn add_custom(&mut self, name: &str, document: &Value, since: Revision) {
+        for (mut served, resources) in custom::serve(document) {
             for resource in resources {
                 if !self.order.contains(&resource.group_version) {
                     self.order.push(resource.group_version.clone());
                 }
                 self.resources.entry(resource.group_version.clone()).or_default().push(resource);
             }
+            served.since = since;
             let path = self.insert(Arc::new(served));
             self.custom.entry(name.to_owned()).or_default().push(path);
         }
@@ -190,19 +215,19 @@ impl View for Registry {
     fn apply(&mut self, seen: Seen<'_>) {
         match seen {
             Seen::Put(entry) => {
+                let since = self.since(entry);
                 self.drop_custom(&entry.key.name);
-                self.add_custom(&entry.key.name, &entry.value.stored_document(entry.revision.get()));
+                let document = entry.value.stored_document(entry.revision.get());
+                self.add_custom(&entry.key.name, &document, since);
             }
-            Seen::Gone(entry) => self.drop_custom(&entry.key.name),
+            Seen::Gone(entry) => {
+                self.generations.remove(&*entry.key.name);
+                self.drop_custom(&entry.key.name);
+            }
         }
     }
 
     fn settle(&mut self) {
         self.documents = Arc::default();
     }
-}
-
-/// Older versions of kinds whose forms differ are not served: there is no conversion between them here.
-fn left_out(resource: &Resource) -> bool {
-    resource.group_version == "autoscaling/v1"
 }

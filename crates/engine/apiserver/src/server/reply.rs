@@ -63,7 +63,7 @@ pub(crate) fn object(
 ) -> Reply {
     let revision = entry.revision.get();
     match (format.projection, format.syntax) {
-        (Projection::Whole, Syntax::Json) if !served.converts() => {
+        (Projection::Whole, Syntax::Json) if !served.converts(entry) => {
             let mut bytes = Vec::with_capacity(entry.value.size_bytes() + 1);
             entry.value.write(&served.stamp, revision, &mut bytes);
             bytes.push(b'\n');

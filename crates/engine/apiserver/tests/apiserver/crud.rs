@@ -259,3 +259,17 @@ async fn a_body_beyond_three_mebibytes_is_refused() {
     let answer = world.admin().post(MAPS, &config_map("a", &"x".repeat(3 << 20))).await;
     assert_eq!(status(&answer), "413 RequestEntityTooLarge: Request entity too large: limit is 3145728");
 }
+
+#[tokio::test]
+async fn patches_made_at_once_all_land() {
+    let world = World::new().await;
+    let admin = world.admin();
+    let path = format!("{MAPS}/a");
+    admin.post(MAPS, &config_map("a", "1")).await;
+    let patches: Vec<_> = (0..8).map(|number| json!({"data": {format!("k{number}"): "v"}})).collect();
+    let answers =
+        futures::future::join_all(patches.iter().map(|patch| admin.patch(&path, "merge-patch+json", patch)))
+            .await;
+    assert!(answers.iter().all(|answer| answer.code == 200));
+    assert_eq!(admin.get(&path).await.body["data"].as_object().unwrap().len(), 9);
+}

@@ -145,3 +145,26 @@ async fn a_definition_takes_its_objects_with_it() {
     admin.post(DEFINITIONS, &definition("things", "Thing")).await;
     assert_eq!(admin.get(THINGS).await.body["items"], json!([]));
 }
+
+#[tokio::test]
+async fn a_default_added_later_is_seen_in_objects_from_before() {
+    let world = World::new().await;
+    let admin = world.admin();
+    let mut before = definition("things", "Thing");
+    let versions = "/spec/versions/0/schema/openAPIV3Schema/properties/spec";
+    let spec = before.pointer_mut(versions).unwrap();
+    spec["properties"]["size"] = json!({"type": "integer"});
+    spec["x-kubernetes-validations"] = json!([]);
+    admin.post(DEFINITIONS, &before).await;
+    admin.post(THINGS, &thing("a", json!({"color": "red"}))).await;
+    let path = format!("{THINGS}/a");
+    assert_eq!(admin.get(&path).await.body["spec"], json!({"color": "red"}));
+    let replace = json!([{
+        "op": "add", "path": format!("{versions}/properties/size"), "value": {"type": "integer", "default": 3},
+    }]);
+    let changed =
+        admin.patch(&format!("{DEFINITIONS}/things.example.com"), "json-patch+json", &replace).await;
+    assert_eq!(changed.code, 200, "{}", changed.body);
+    assert_eq!(admin.get(&path).await.body["spec"], json!({"color": "red", "size": 3}));
+    assert_eq!(admin.get(THINGS).await.body["items"][0]["spec"]["size"], 3);
+}

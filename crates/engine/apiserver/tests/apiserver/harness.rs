@@ -9,7 +9,7 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use muster_apiserver::pki::{Pki, ServingNames};
 use muster_apiserver::{ApiServer, Config, Identity, InProcess, Metrics, NodeDialer, Parts, ReplyBody};
-use muster_base::clock::{Clock, ManualClock};
+use muster_base::clock::{Clock, ManualClock, SystemClock};
 use muster_base::task::Tasks;
 use muster_store::{Limits, Store};
 use prometheus_client::registry::Registry;
@@ -39,9 +39,18 @@ impl World {
         Self::with_dialer(Arc::new(muster_apiserver::NoNodes)).await
     }
 
+    /// A server that real clients can talk to: they check certificates against the real time.
+    pub(crate) async fn of_today() -> Self {
+        Self::build(Arc::new(muster_apiserver::NoNodes), SystemClock.now()).await
+    }
+
     pub(crate) async fn with_dialer(dialer: Arc<dyn NodeDialer>) -> Self {
+        Self::build(dialer, START.parse().expect("a time")).await
+    }
+
+    async fn build(dialer: Arc<dyn NodeDialer>, start: jiff::Timestamp) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let clock = Arc::new(ManualClock::new(START.parse().expect("a time")));
+        let clock = Arc::new(ManualClock::new(start));
         let config = Config::new(([127, 0, 0, 1], 6443).into());
         let names = ServingNames { dns: vec!["machine-1".into()], addresses: config.serving_addresses() };
         let pki = Pki::open(&directory.path().join("pki"), &names, clock.now()).expect("keys");

@@ -19,8 +19,8 @@ async fn with_maps(names: &[&str]) -> World {
 }
 
 fn names(answer: &Answer) -> Vec<&str> {
-    let items = answer.body["items"].as_array().unwrap();
-    items.iter().map(|item| item["metadata"]["name"].as_str().unwrap()).collect()
+    let items = answer.body["items"].as_array().expect("a list with names");
+    items.iter().map(|item| item["metadata"]["name"].as_str().expect("a list with names")).collect()
 }
 
 #[tokio::test]

@@ -198,4 +198,6 @@ async fn an_event_is_the_same_in_both_groups() {
     assert_eq!(core["involvedObject"]["name"], "n1");
     assert_eq!(core["reportingComponent"], "muster.dev/doctor");
     assert_eq!(core.get("note"), None);
+    let new = "/apis/events.k8s.io/v1/namespaces/default/events?fieldSelector=regarding.name%3Dn1,reportingController!%3Dx";
+    assert_eq!(admin.get(new).await.body["items"].as_array().unwrap().len(), 1);
 }

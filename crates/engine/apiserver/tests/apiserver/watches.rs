@@ -8,7 +8,7 @@ const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
 async fn revision(world: &World) -> String {
     let list = world.admin().get(MAPS).await.body;
-    list["metadata"]["resourceVersion"].as_str().unwrap().to_owned()
+    list["metadata"]["resourceVersion"].as_str().expect("a list has a revision").to_owned()
 }
 
 #[tokio::test]

@@ -15,6 +15,13 @@ const RENAMED: &[(&str, &str)] = &[
     ("deprecatedCount", "count"),
 ];
 
+/// The stored name of a selectable field of the new form.
+pub(crate) fn stored_path(path: &str) -> Option<String> {
+    let (first, rest) = path.split_once('.').map_or((path, ""), |(first, rest)| (first, rest));
+    let (_, old) = RENAMED.iter().find(|(new, _)| *new == first)?;
+    Some(if rest.is_empty() { (*old).to_owned() } else { format!("{old}.{rest}") })
+}
+
 /// Whether a kind is the new form.
 pub(crate) fn is_new(served: &Served) -> bool {
     served.kind.gvk.group == "events.k8s.io"
