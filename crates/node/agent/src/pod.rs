@@ -62,3 +62,6 @@ pub struct Context {
 
 /// Starts beyond four at a time gain nothing on a small machine (the kernel's network namespace work is serial).
 pub const STARTING_MAX: usize = 4;
+
+#[cfg(test)]
+mod tests;
