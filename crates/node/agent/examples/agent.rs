@@ -24,7 +24,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let client = kube::Client::try_from(settings)?;
     let mut config = Config::new(name, ip.parse()?, data_dir.into());
     config.cgroup_parent = format!("/muster-{name}");
-    muster_control::install::crds(&client, muster_api::crds::all()).await?;
+    // The kinds an agent reads and writes; the controllers install the others.
+    let mut kinds = muster_api::crds::all();
+    kinds.retain(|crd| matches!(crd.spec.names.kind.as_str(), "Order" | "Inventory"));
+    muster_control::install::crds(&client, kinds).await?;
     config.fleet = Fleet::Member;
     config.logs = rest.first().map(|ca| LogServer {
         address: std::net::SocketAddr::new(config.node_ip, 10250),

@@ -12,19 +12,21 @@ use muster_base::task::{Kind, Tasks};
 use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 
-use crate::bringup::Bringup;
 use crate::cgroup::Cgroups;
 use crate::config::{Config, Fleet, RuntimeChoice, Start};
-use crate::containerd::{Layout, LayoutError, Limits, Settings, Supervisor, probe};
+use crate::containerd::{Bringup, Layout, LayoutError, Limits, Settings, Supervisor, probe};
 use crate::image::{self, Importer};
 use crate::inventory::Reporter;
 use crate::logs::{Logs, ServeError, Server};
-use crate::metrics::Metrics;
 use crate::node::{Facts, Keeper, Registration};
 use crate::orders::{Desk, Executor, Ledger, LedgerError};
 use crate::pod::{Context, Driver, Node, STARTING_MAX};
 use crate::runtime::Runtime;
 use crate::runtime::cri::{self, Cri};
+
+mod metrics;
+
+use metrics::Metrics;
 
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {

@@ -7,14 +7,12 @@
 //! configuration (the network crate owns it), placing pods (the scheduler does).
 
 mod agent;
-mod bringup;
 pub mod cgroup;
 mod config;
 pub mod containerd;
 pub mod image;
 pub mod inventory;
 pub mod logs;
-mod metrics;
 pub mod node;
 pub mod orders;
 pub mod pod;
@@ -22,5 +20,4 @@ pub mod runtime;
 mod volume;
 
 pub use agent::{Agent, BuildError, Handle};
-pub use bringup::{Bringup, BringupError};
 pub use config::{Config, Fleet, LogServer, RuntimeChoice, Start};

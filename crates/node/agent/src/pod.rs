@@ -18,7 +18,6 @@ use crate::runtime::{Runtime, proto};
 mod act;
 pub(crate) mod container;
 mod driver;
-mod env;
 pub(crate) mod field;
 pub(crate) mod objects;
 pub mod plan;
