@@ -19,5 +19,5 @@ pub mod pod;
 pub mod runtime;
 mod volume;
 
-pub use agent::{Agent, BuildError, Handle};
+pub use agent::{Agent, BuildError, Handle, RemoveError, SocketError, StartError, remove};
 pub use config::{Config, Fleet, LogServer, RuntimeChoice, Start};

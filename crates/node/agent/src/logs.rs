@@ -13,7 +13,7 @@ mod line;
 mod read;
 mod serve;
 
-pub use read::{Options, Which};
+pub use read::{Follow, Options, Since, Timestamps, Which};
 pub use serve::{ServeError, Server, Tls};
 
 #[derive(Debug, thiserror::Error)]

@@ -57,6 +57,11 @@ fn name(order: &Order) -> String {
     order.metadata.name.clone().unwrap_or_default()
 }
 
+/// Brings the kernel settings back that orders had changed, as noted in `note`.
+pub(crate) fn restore_sysctls(proc: &std::path::Path, note: &std::path::Path) -> std::io::Result<()> {
+    sysctl::restore(proc, note)
+}
+
 /// At most so many bytes, cut at a character.
 fn bounded(text: &str) -> String {
     let mut end = text.len().min(OUTPUT_BYTES_MAX);
