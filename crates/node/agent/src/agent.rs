@@ -12,20 +12,25 @@ use muster_base::task::{Kind, Tasks};
 use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 
-use crate::bringup::Bringup;
 use crate::cgroup::Cgroups;
 use crate::config::{Config, Fleet, RuntimeChoice, Start};
-use crate::containerd::{Layout, LayoutError, Limits, Settings, Supervisor, probe};
+use crate::containerd::{Bringup, Layout, LayoutError, Limits, Settings, Supervisor, probe};
 use crate::image::{self, Importer};
 use crate::inventory::Reporter;
 use crate::logs::{Logs, ServeError, Server};
-use crate::metrics::Metrics;
 use crate::node::{Facts, Keeper, Registration};
 use crate::orders::{Desk, Executor, Ledger, LedgerError};
 use crate::pod::{Context, Driver, Node, STARTING_MAX};
-use crate::readings::{self, SocketError};
 use crate::runtime::Runtime;
 use crate::runtime::cri::{self, Cri};
+
+mod metrics;
+mod readings;
+mod remove;
+
+use metrics::Metrics;
+pub use readings::SocketError;
+pub use remove::{RemoveError, remove};
 
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
@@ -212,13 +217,9 @@ impl Agent {
     }
 }
 
-pub(crate) type Parts = (PathBuf, Option<(Arc<Supervisor>, Importer)>);
+type Parts = (PathBuf, Option<(Arc<Supervisor>, Importer)>);
 
-pub(crate) fn supervised(
-    config: &Config,
-    clock: &SharedClock,
-    metrics: &Metrics,
-) -> Result<Parts, BuildError> {
+fn supervised(config: &Config, clock: &SharedClock, metrics: &Metrics) -> Result<Parts, BuildError> {
     let layout = Layout::new(&config.data_dir)?;
     directory(layout.dir().to_owned())?;
     let found = probe::judge(&probe::read());

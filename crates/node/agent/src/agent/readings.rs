@@ -36,11 +36,11 @@ pub struct SocketError {
 
 /// What is read.
 #[derive(Clone)]
-pub(crate) struct Source {
-    pub(crate) runtime: Arc<dyn Runtime>,
+pub(super) struct Source {
+    pub(super) runtime: Arc<dyn Runtime>,
     /// None: the runtime is somebody else's and always expected to run.
-    pub(crate) supervisor: Option<Arc<Supervisor>>,
-    pub(crate) boot_id: String,
+    pub(super) supervisor: Option<Arc<Supervisor>>,
+    pub(super) boot_id: String,
 }
 
 impl Source {
@@ -75,7 +75,7 @@ fn state_of(kind: RuntimeErrorKind) -> RuntimeState {
 }
 
 /// Serves the readings at `path` until `tasks` end.
-pub(crate) fn serve(path: &Path, source: Source, tasks: &Tasks) -> Result<(), SocketError> {
+pub(super) fn serve(path: &Path, source: Source, tasks: &Tasks) -> Result<(), SocketError> {
     let failed = |source| SocketError { path: path.to_owned(), source };
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),

@@ -7,11 +7,11 @@ use std::time::Duration;
 use muster_base::clock::SharedClock;
 use prometheus_client::registry::Registry;
 
-use crate::agent::{BuildError, supervised};
+use super::metrics::Metrics;
+use super::{BuildError, supervised};
 use crate::cgroup::{self, Cgroups};
 use crate::config::{Config, RuntimeChoice};
 use crate::containerd::{Layout, LayoutError, ServiceError};
-use crate::metrics::Metrics;
 use crate::orders;
 use crate::runtime::cri::{self, Cri};
 use crate::runtime::{Runtime, RuntimeError, Scope};
