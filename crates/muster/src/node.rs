@@ -74,6 +74,15 @@ pub(crate) fn own_address() -> Ipv4Addr {
     }
 }
 
+/// The cgroup of a data directory's pods: two Musters on one machine share none.
+fn cgroup_parent(data_dir: &Path) -> String {
+    let sum =
+        data_dir.as_os_str().as_encoded_bytes().iter().fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| {
+            (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+    format!("/muster-{:08x}", sum >> 32)
+}
+
 /// The agent's settings; `down` needs the same to take everything back.
 pub(crate) fn agent_config(config: &NodeConfig) -> muster_agent::Config {
     let dir = agent_dir(&config.data_dir);
@@ -82,6 +91,7 @@ pub(crate) fn agent_config(config: &NodeConfig) -> muster_agent::Config {
         cluster_dns: vec![DNS_ADDRESS.to_string()],
         cluster_domain: DOMAIN.to_owned(),
         cni_conf_dir: config.data_dir.join("cni"),
+        cgroup_parent: cgroup_parent(&config.data_dir),
         runtime: config.runtime.clone(),
         start: Start::OnOrder,
         fleet: Fleet::Member,
