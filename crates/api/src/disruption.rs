@@ -1,5 +1,7 @@
 //! The leave to take a machine out of service.
 
+pub mod budget;
+
 use jiff::Timestamp;
 use kube::CustomResource;
 use kube::KubeSchema;

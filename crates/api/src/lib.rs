@@ -7,7 +7,6 @@
 #![allow(unreachable_pub, reason = "the KubeSchema derive expands to pub items inside functions")]
 #![allow(clippy::duplicated_attributes, reason = "printer columns share a type")]
 
-pub mod budget;
 pub mod condition;
 pub mod crds;
 pub mod disruption;
@@ -21,9 +20,10 @@ pub mod role;
 pub mod site;
 pub mod workflow;
 
-pub use budget::DisruptionBudget;
 pub use condition::Condition;
 pub use disruption::Disruption;
+pub use disruption::budget;
+pub use disruption::budget::DisruptionBudget;
 pub use duration::GoDuration;
 pub use inventory::Inventory;
 pub use machine::Machine;

@@ -32,12 +32,14 @@ pub struct WorkflowSpec {
     pub purpose: WorkflowPurpose,
     /// Problem classes whose opening starts a run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 63)))]
     pub heals: Vec<String>,
     /// The steps; one runs when all it comes after have succeeded.
-    #[x_kube(validation = Rule::new("self.size() > 0").message("needs at least one step"))]
+    #[schemars(length(min = 1, max = 200))]
     pub steps: Vec<Step>,
     /// Steps that run at the end whatever happened.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
     pub finally: Vec<Step>,
 }
 
@@ -59,10 +61,11 @@ pub enum WorkflowPurpose {
 #[x_kube(validation = Rule::new("(self.action == 'order') == has(self.order)").message("'order' belongs to action order, and to no other"))]
 pub struct Step {
     /// Name within the workflow.
-    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("must be lower case letters, digits and dashes"))]
+    #[schemars(length(max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
     /// Steps that must have succeeded before. Absent = the step written before this one; `[]` = none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32), inner(length(max = 63)))]
     pub after: Option<Vec<String>>,
     /// What it does.
     pub action: Action,
@@ -73,7 +76,7 @@ pub struct Step {
     pub deadline: GoDuration,
     /// How often it may be tried, at least once.
     #[serde(default = "one")]
-    #[x_kube(validation = Rule::new("1 <= self && self <= 10").message("must be between 1 and 10"))]
+    #[schemars(range(min = 1, max = 10))]
     pub attempts: u32,
 }
 
@@ -245,6 +248,7 @@ pub struct RunStatus {
     pub ended_at: Option<Timestamp>,
     /// The plan, frozen when the run began, with what became of each step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 220))]
     pub steps: Vec<StepStatus>,
     /// Observed facts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

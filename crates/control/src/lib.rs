@@ -21,6 +21,7 @@ pub use lease::{Leadership, LeaseConfig, lead};
 pub use metrics::Metrics;
 pub use queue::{Cause, Queue};
 pub use sweep::Sweep;
+pub use view::slim_metadata;
 
 use std::fmt;
 

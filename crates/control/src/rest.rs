@@ -38,6 +38,8 @@ pub enum Propagation {
 pub struct Removal<'a> {
     /// Only the object of this uid, not a namesake.
     pub uid: Option<&'a str>,
+    /// Only in this version.
+    pub resource_version: Option<&'a str>,
     /// `None` leaves it to the kind's default.
     pub propagation: Option<Propagation>,
     /// `None` leaves it to the object.
@@ -109,7 +111,10 @@ impl Rest {
     pub async fn delete(&self, path: &str, removal: &Removal<'_>) -> Result<Value, kube::Error> {
         let mut body = json!({"apiVersion": "v1", "kind": "DeleteOptions"});
         if let Some(uid) = removal.uid {
-            body["preconditions"] = json!({"uid": uid});
+            body["preconditions"]["uid"] = json!(uid);
+        }
+        if let Some(version) = removal.resource_version {
+            body["preconditions"]["resourceVersion"] = json!(version);
         }
         if let Some(propagation) = removal.propagation {
             body["propagationPolicy"] = json!(format!("{propagation:?}"));

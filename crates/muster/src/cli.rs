@@ -139,6 +139,9 @@ pub(crate) struct DoctorArgs {
     /// Read-only socket of the agent
     #[arg(long, default_value = "/var/lib/muster/agent/probe.sock", value_name = "SOCKET")]
     pub(crate) probe_socket: PathBuf,
+    /// End when the process that started it ends
+    #[arg(long, hide = true)]
+    pub(crate) end_with_parent: bool,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -1,11 +1,15 @@
 //! One module per command.
 
+mod agent;
 mod controllers;
 mod doctor;
+mod down;
 mod machine;
 mod problem;
 mod run;
+mod status;
 mod story;
+mod up;
 
 use std::future::Future;
 
@@ -20,6 +24,10 @@ use crate::output;
 /// Does what the command line says.
 pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
+        Command::Up(args) => service(up::run(args)),
+        Command::Down(args) => wait(down::run(args)),
+        Command::Status(args) => wait(status::run(args)),
+        Command::Agent(args) => service(agent::run(args)),
         Command::Doctor(args) => doctor::run(args),
         Command::Controllers(args) => service(controllers::run(args)),
         Command::Machine(MachineCommand::List(args)) => wait(machine::list(args)),
@@ -34,9 +42,6 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "muster", &mut std::io::stdout());
             Ok(())
-        }
-        Command::Up(_) | Command::Down(_) | Command::Status(_) | Command::Agent(_) => {
-            Err(Failure::Refused("this command is not built yet".to_owned()))
         }
     }
 }

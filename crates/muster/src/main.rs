@@ -1,10 +1,14 @@
 //! The one binary: parses, wires, runs, drains. Logic lives in the other crates.
 
+mod child;
 mod cli;
 mod client;
 mod command;
 mod failure;
+mod node;
 mod output;
+mod plane;
+mod rights;
 mod signals;
 
 use std::process::ExitCode;

@@ -1,5 +1,6 @@
 //! Compiles the CRI description without protoc, and the two programs that become the built-in images.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, error, fs};
@@ -9,10 +10,14 @@ fn main() -> Result<(), Box<dyn error::Error>> {
     let files = protox::compile(["proto/cri_v1.proto"], ["proto"])?;
     tonic_prost_build::configure().build_server(false).compile_fds(files)?;
 
-    let out = PathBuf::from(env::var("OUT_DIR")?);
+    let out = PathBuf::from(variable("OUT_DIR")?);
     program(&out, "pause", PAUSE)?;
     program(&out, "hello", HELLO)?;
     Ok(())
+}
+
+fn variable(name: &str) -> Result<OsString, Box<dyn error::Error>> {
+    env::var_os(name).ok_or_else(|| format!("cargo did not set {name}").into())
 }
 
 /// No libc: raw system calls, a kilobyte of text, ten kilobytes resident per pod.
@@ -34,19 +39,21 @@ const HELLO: &[&str] = &["-Copt-level=s", "-Cpanic=abort", "-Ctarget-feature=+cr
 fn program(out: &Path, name: &str, flags: &[&str]) -> Result<(), Box<dyn error::Error>> {
     let source = format!("programs/{name}.rs");
     println!("cargo:rerun-if-changed={source}");
-    let target = env::var("TARGET")?;
+    let target = variable("TARGET")?;
     let output = out.join(name);
-    let status = Command::new(env::var("RUSTC")?)
+    let status = Command::new(variable("RUSTC")?)
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .args(["--edition=2024", "--crate-type=bin", "--crate-name", name, "--target", &target])
+        .args(["--edition=2024", "--crate-type=bin", "--crate-name", name])
+        .arg("--target")
+        .arg(&target)
         .args(flags)
         .arg("-o")
         .arg(&output)
         .arg(&source)
         .status()?;
     if !status.success() || fs::metadata(&output)?.len() == 0 {
-        return Err(format!("rustc could not build {source} for {target}: {status}").into());
+        return Err(format!("rustc could not build {source} for {}: {status}", target.display()).into());
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ use crate::resources::Texts;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Pod {
+    #[serde(deserialize_with = "muster_control::slim_metadata")]
     pub metadata: ObjectMeta,
     pub spec: PodSpec,
     pub status: PodStatus,
@@ -24,6 +25,7 @@ muster_control::view!(Pod: "", "v1", "Pod", "pods", NamespaceResourceScope);
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Node {
+    #[serde(deserialize_with = "muster_control::slim_metadata")]
     pub metadata: ObjectMeta,
     pub spec: NodeSpec,
     pub status: NodeStatus,
@@ -34,6 +36,7 @@ muster_control::view!(Node: "", "v1", "Node", "nodes", ClusterResourceScope);
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Namespace {
+    #[serde(deserialize_with = "muster_control::slim_metadata")]
     pub metadata: ObjectMeta,
 }
 muster_control::view!(Namespace: "", "v1", "Namespace", "namespaces", ClusterResourceScope);

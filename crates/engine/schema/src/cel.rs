@@ -11,7 +11,7 @@ mod value;
 
 pub use compiled::{CompileError, Compiled};
 pub use evaluate::validate;
-pub(crate) use reference::unknown_reference;
+pub(crate) use reference::{unknown_reference, wrong_message};
 
 #[cfg(test)]
 mod tests;

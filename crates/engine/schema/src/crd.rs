@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::cel;
 use crate::error::{FieldError, at, join};
-use crate::kind::{Gvk, Kind, Scope};
+use crate::kind::{Gvk, Kind, Scope, Subresource};
 use crate::structural;
 use json::{flag, list, text};
 
@@ -87,7 +87,7 @@ fn one_version(crd: &Value, version: &Value, path: &str, errors: &mut Vec<FieldE
         errors.push(FieldError::required(schema_path, ""));
         return None;
     };
-    check_schema(given, &schema_path, !sub.is_empty(), errors);
+    check_schema(given, &schema_path, sub.contains(&Subresource::Status), errors);
     if errors.len() > before {
         return None;
     }
@@ -136,9 +136,27 @@ fn deprecation(version: &Value, path: &str, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn check_schema(schema: &Value, path: &str, has_subresources: bool, errors: &mut Vec<FieldError>) {
+/// Keywords a root may have beside a status subresource, which is judged by the schema of `status` alone.
+const AT_ROOT: &str = "[Description Type Format Title Maximum ExclusiveMaximum Minimum ExclusiveMinimum MaxLength MinLength \
+    Pattern MaxItems MinItems UniqueItems MultipleOf Required Items Properties ExternalDocs Example \
+    XPreserveUnknownFields XValidations]";
+const NOT_AT_ROOT: [&str; 6] = ["allOf", "anyOf", "oneOf", "not", "enum", "additionalProperties"];
+
+fn check_root(schema: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    if NOT_AT_ROOT.iter().any(|keyword| json::is_set(schema, keyword)) {
+        let detail = format!(
+            "only {AT_ROOT} fields are allowed at the root of the schema if the status subresource is enabled"
+        );
+        errors.push(FieldError::invalid(path, schema.clone(), detail));
+    }
+}
+
+fn check_schema(schema: &Value, path: &str, has_status: bool, errors: &mut Vec<FieldError>) {
     let before = errors.len();
-    if has_subresources && text(schema, "type") != "object" {
+    if has_status {
+        check_root(schema, path, errors);
+    }
+    if has_status && text(schema, "type") != "object" {
         let detail = "only \"object\" is allowed as the type at the root of the schema if the status subresource is enabled";
         errors.push(FieldError::invalid(join(path, "type"), text(schema, "type").into(), detail));
     }

@@ -2,5 +2,6 @@
 pub mod amount;
 pub mod claim;
 pub mod condition;
+pub mod daemonset;
 pub mod deployment;
 pub mod replicaset;

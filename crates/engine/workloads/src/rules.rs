@@ -52,6 +52,15 @@ const TABLE: &[(&str, &[Rule])] = &[
         ],
     ),
     (
+        "daemon-set-controller",
+        &[
+            rule("apps", &["daemonsets/status"], &["patch"]),
+            rule("apps", &["daemonsets/finalizers"], &["update"]),
+            rule("", &["pods"], &["create", "delete", "patch"]),
+            EVENTS,
+        ],
+    ),
+    (
         "endpointslice-controller",
         &[
             rule("discovery.k8s.io", &["endpointslices"], &["create", "delete", "patch"]),
@@ -60,6 +69,7 @@ const TABLE: &[(&str, &[Rule])] = &[
         ],
     ),
     ("node-controller", &[rule("", &["nodes", "nodes/status", "pods/status"], &["patch"]), EVENTS]),
+    ("disruption-controller", &[rule("policy", &["poddisruptionbudgets/status"], &["patch"])]),
     ("node-address-controller", &[rule("", &["nodes"], &["patch"])]),
     (
         "taint-eviction-controller",
@@ -70,6 +80,7 @@ const TABLE: &[(&str, &[Rule])] = &[
         "namespace-defaults-controller",
         &[rule("", &["serviceaccounts"], &["create"]), rule("", &["configmaps"], &["create", "patch"])],
     ),
+    ("generic-garbage-collector", &[rule("*", &["*"], &["get", "list", "watch", "patch", "delete"])]),
     (
         "namespace-controller",
         &[
@@ -99,7 +110,7 @@ mod tests {
         let wide: Vec<&str> = components()
             .filter(|component| rules(component).iter().any(|rule| rule.resources.contains(&"*")))
             .collect();
-        assert_eq!(wide, ["namespace-controller"]);
+        assert_eq!(wide, ["generic-garbage-collector", "namespace-controller"]);
         assert!(components().all(|c| rules(c).iter().all(|rule| !rule.verbs.contains(&"*"))));
     }
 

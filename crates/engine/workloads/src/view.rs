@@ -17,6 +17,7 @@ pub mod service;
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Object<S, T> {
+    #[serde(deserialize_with = "muster_control::slim_metadata")]
     pub metadata: ObjectMeta,
     pub spec: S,
     pub status: T,
@@ -48,12 +49,14 @@ muster_control::view!(ConfigMap: "", "v1", "ConfigMap", "configmaps", NamespaceR
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Account {
+    #[serde(deserialize_with = "muster_control::slim_metadata")]
     pub metadata: ObjectMeta,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct ConfigMap {
+    #[serde(deserialize_with = "muster_control::slim_metadata")]
     pub metadata: ObjectMeta,
     pub data: BTreeMap<String, String>,
 }
@@ -104,6 +107,8 @@ impl<S, T> Object<S, T> {
 pub struct Condition {
     pub r#type: String,
     pub status: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_heartbeat_time: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_update_time: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -8,8 +8,12 @@ use muster_base::clock::SharedClock;
 use muster_base::task::{Kind, Tasks};
 use muster_control::{Driver, Informer, Informers, Metrics, ObjectKey, Pass, Queue, Watched};
 
+use crate::apps::daemonset::pass::DaemonSets;
 use crate::apps::deployment::pass::Deployments;
 use crate::apps::replicaset::pass::ReplicaSets;
+use crate::budget::pass::Budgets;
+use crate::garbage::pass::Garbage;
+use crate::garbage::watch::{Watches, World};
 use crate::index::Index;
 use crate::kit::Kit;
 use crate::namespace::pass::{Defaults, Deletion};
@@ -85,6 +89,7 @@ impl Workloads {
         services(&mut builder);
         nodes(&mut builder, &config);
         namespaces(&mut builder, config);
+        garbage(&mut builder);
         Workloads { ready: builder.ready, starts: builder.starts }
     }
 
@@ -112,6 +117,13 @@ fn sets(builder: &mut Builder<'_>) {
     let kit = builder.kit("deployment-controller");
     let pass = Deployments::new(kit, &deployments, &sets, &pods, &queue);
     builder.add("deployment", 4, queue, pass);
+    let (daemons, nodes, queue) = (builder.informer(), builder.informer(), Queue::new());
+    let pass = DaemonSets::new(builder.kit("daemon-set-controller"), &daemons, &pods, &nodes, &queue);
+    builder.add("daemonset", 2, queue, pass);
+    let (budgets, queue) = (builder.informer(), Queue::new());
+    let kit = builder.kit("disruption-controller");
+    let pass = Budgets::new(kit, &budgets, &pods, &sets, &deployments, &queue);
+    builder.add("disruption", 1, queue, pass);
 }
 
 fn services(builder: &mut Builder<'_>) {
@@ -154,4 +166,22 @@ fn namespaces(builder: &mut Builder<'_>, config: Config) {
     let queue = Queue::new();
     let pass = Deletion::new(builder.kit("namespace-controller"), &namespaces, &queue);
     builder.add("namespace", 4, queue, pass);
+}
+
+/// Watches by metadata on its own, and under its own identity: no other controller reads everything.
+fn garbage(builder: &mut Builder<'_>) {
+    const NAME: &str = "generic-garbage-collector";
+    let queue = Queue::new();
+    let world = World::new(queue.clone());
+    let (client, kit) = ((builder.client_for)(NAME), builder.kit(NAME));
+    let driver = Driver::new("garbage", builder.metrics.clone()).workers(8);
+    builder.starts.push(Box::new(move |tasks| {
+        let (token, within) = (tasks.shutdown_token(), tasks.clone());
+        let watches = Watches::new(Arc::clone(&world), client, tasks.clone());
+        tasks.spawn(Kind::Service, "garbage watches", async move {
+            let pass = Garbage::new(kit, world);
+            let ready = move || driver.start(&within, &queue, pass);
+            token.run_until_cancelled(watches.run(ready)).await;
+        });
+    }));
 }

@@ -28,6 +28,17 @@ pub(crate) struct FleetConfig {
     pub(crate) sweep_every: Duration,
 }
 
+/// The clients of the fleet's parts, each under its own identity where the engine is our own.
+#[derive(Clone)]
+pub(crate) struct FleetClients {
+    /// Installs kinds, competes for leadership.
+    pub(crate) leader: Client,
+    /// The machine database's.
+    pub(crate) machines: Client,
+    /// The workflow manager's.
+    pub(crate) workflow: Client,
+}
+
 /// Runs until told to end, or until leadership is lost.
 pub(crate) async fn run(args: ControllersArgs) -> Result<(), Failure> {
     let client = connect_service(&kubeconfig_path(&args.client)?).await?;
@@ -38,7 +49,8 @@ pub(crate) async fn run(args: ControllersArgs) -> Result<(), Failure> {
     let config = FleetConfig { identity, sweep_every: args.sweep_every.0 };
     prepare(&client).await?;
     let tasks = Tasks::new();
-    let lost = start(&client, &clock(), &tasks, &Metrics::default(), config);
+    let clients = FleetClients { leader: client.clone(), machines: client.clone(), workflow: client };
+    let lost = start(&clients, &clock(), &tasks, &Metrics::default(), config);
     tokio::select! {
         ended = signals::run_until_told(&tasks) => ended,
         () = lost.cancelled() => {
@@ -62,7 +74,7 @@ pub(crate) async fn prepare(client: &Client) -> Result<(), Failure> {
 
 /// Competes for leadership and, once leading, runs the controllers. The token is cancelled when leadership is lost.
 pub(crate) fn start(
-    client: &Client,
+    clients: &FleetClients,
     clock: &SharedClock,
     tasks: &Tasks,
     metrics: &Metrics,
@@ -79,15 +91,16 @@ pub(crate) fn start(
     let machines =
         muster_machines::Config { sweep_every: config.sweep_every, ..muster_machines::Config::default() };
     let workflow = muster_workflow::Config { sweep_every: config.sweep_every };
-    let informers = Informers::new(client.clone(), tasks.clone());
-    let (client, clock, all, metrics, told) =
-        (client.clone(), SharedClock::clone(clock), tasks.clone(), metrics.clone(), lost.clone());
+    let (clients, clock, all, metrics, told) =
+        (clients.clone(), SharedClock::clone(clock), tasks.clone(), metrics.clone(), lost.clone());
     tasks.spawn(Kind::Job, "fleet leadership", async move {
         let begin = || async {
+            let informers = Informers::new(clients.machines.clone(), all.clone());
             muster_machines::start(&informers, &clock, &all, &metrics, machines);
+            let informers = Informers::new(clients.workflow.clone(), all.clone());
             muster_workflow::start(&informers, &clock, &all, &metrics, workflow);
         };
-        if lead(&client, &lease, &clock, &all, begin).await == Leadership::Lost {
+        if lead(&clients.leader, &lease, &clock, &all, begin).await == Leadership::Lost {
             told.cancel();
         }
     });

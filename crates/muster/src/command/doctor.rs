@@ -17,6 +17,11 @@ pub(crate) fn run(args: DoctorArgs) -> Result<(), Failure> {
         .map_err(|error| Failure::failed(format!("{path}: cannot read the kubeconfig"), &error))?;
     let machine = machine_name(args.machine)?;
     muster_doctor::confine().map_err(|error| Failure::failed("the doctor does not start", &error))?;
+    if args.end_with_parent {
+        // After the change of identity, which would clear it (prctl(2)).
+        nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM)
+            .map_err(|error| Failure::failed("cannot be tied to the parent process", &error))?;
+    }
     service(async move {
         let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
             .await

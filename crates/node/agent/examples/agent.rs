@@ -24,10 +24,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let client = kube::Client::try_from(settings)?;
     let mut config = Config::new(name, ip.parse()?, data_dir.into());
     config.cgroup_parent = format!("/muster-{name}");
-    // Muster's kinds may not be installed there.
-    let kinds = client.list_core_api_versions().await.is_ok()
-        && client.list_api_group_resources("muster.dev/v1alpha1").await.is_ok();
-    config.fleet = if kinds { Fleet::Member } else { Fleet::None };
+    // The kinds an agent reads and writes; the controllers install the others.
+    let mut kinds = muster_api::crds::all();
+    kinds.retain(|crd| matches!(crd.spec.names.kind.as_str(), "Order" | "Inventory"));
+    muster_control::install::crds(&client, kinds).await?;
+    config.fleet = Fleet::Member;
     config.logs = rest.first().map(|ca| LogServer {
         address: std::net::SocketAddr::new(config.node_ip, 10250),
         tls: Tls {

@@ -12,19 +12,25 @@ use muster_base::task::{Kind, Tasks};
 use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 
-use crate::bringup::Bringup;
 use crate::cgroup::Cgroups;
 use crate::config::{Config, Fleet, RuntimeChoice, Start};
-use crate::containerd::{Layout, LayoutError, Limits, Settings, Supervisor, probe};
+use crate::containerd::{Bringup, Layout, LayoutError, Limits, Settings, Supervisor, probe};
 use crate::image::{self, Importer};
 use crate::inventory::Reporter;
 use crate::logs::{Logs, ServeError, Server};
-use crate::metrics::Metrics;
 use crate::node::{Facts, Keeper, Registration};
 use crate::orders::{Desk, Executor, Ledger, LedgerError};
 use crate::pod::{Context, Driver, Node, STARTING_MAX};
 use crate::runtime::Runtime;
 use crate::runtime::cri::{self, Cri};
+
+mod metrics;
+mod readings;
+mod remove;
+
+use metrics::Metrics;
+pub use readings::SocketError;
+pub use remove::{RemoveError, remove};
 
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
@@ -40,6 +46,15 @@ pub enum BuildError {
     },
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+}
+
+/// Why a built agent does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Logs(#[from] ServeError),
+    #[error(transparent)]
+    Socket(#[from] SocketError),
 }
 
 /// A built agent.
@@ -61,6 +76,8 @@ pub struct Handle {
     pub logs: Logs,
 }
 
+/// Name of the doctor's socket in the data directory.
+const PROBE_SOCKET: &str = "probe.sock";
 const LOG_PORT: u16 = 10250;
 const IMPORT_LIMIT: Duration = Duration::from_secs(120);
 const REGISTER_RETRY: Duration = Duration::from_secs(1);
@@ -120,8 +137,8 @@ impl Agent {
     /// Starts every task. The containers outlive them.
     ///
     /// # Errors
-    /// The log server cannot be bound.
-    pub async fn run(self, tasks: &Tasks) -> Result<Handle, ServeError> {
+    /// The log server or the doctor's socket cannot be bound.
+    pub async fn run(self, tasks: &Tasks) -> Result<Handle, StartError> {
         let shutdown = tasks.shutdown_token();
         let context = Arc::new(Context {
             node: self.node.clone(),
@@ -136,6 +153,12 @@ impl Agent {
         if let Some(server) = &self.config.logs {
             Server::bind(server.address, &server.tls, logs.clone(), self.clock.clone()).await?.start(tasks);
         }
+        let source = readings::Source {
+            runtime: self.runtime.clone(),
+            supervisor: self.bringup.as_ref().map(|bringup| bringup.supervisor.clone()),
+            boot_id: crate::inventory::boot_id(&self.config.roots),
+        };
+        readings::serve(&self.config.data_dir.join(PROBE_SOCKET), source, tasks)?;
         self.start_service(tasks);
         let (keeper, beat) = (self.keeper.clone(), self.keeper.clone());
         tasks.spawn(Kind::Service, "node status", keeper.run(shutdown.clone()));

@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+mod bringup;
 pub mod probe;
 mod process;
 mod settings;
 mod supervisor;
 
+pub use bringup::{Bringup, BringupError};
 pub use settings::{OciRuntime, Settings};
 pub use supervisor::{Event, Limits, ServiceError, Started, Supervisor};
 

@@ -7,20 +7,17 @@
 //! configuration (the network crate owns it), placing pods (the scheduler does).
 
 mod agent;
-mod bringup;
 pub mod cgroup;
 mod config;
 pub mod containerd;
 pub mod image;
 pub mod inventory;
 pub mod logs;
-mod metrics;
 pub mod node;
 pub mod orders;
 pub mod pod;
 pub mod runtime;
 mod volume;
 
-pub use agent::{Agent, BuildError, Handle};
-pub use bringup::{Bringup, BringupError};
+pub use agent::{Agent, BuildError, Handle, RemoveError, SocketError, StartError, remove};
 pub use config::{Config, Fleet, LogServer, RuntimeChoice, Start};

@@ -13,7 +13,7 @@ mod line;
 mod read;
 mod serve;
 
-pub use read::{Options, Which};
+pub use read::{Follow, Options, Since, Timestamps, Which};
 pub use serve::{ServeError, Server, Tls};
 
 #[derive(Debug, thiserror::Error)]
@@ -99,7 +99,7 @@ impl Logs {
             .chain(status.init_container_statuses.into_iter().flatten());
         let state =
             all.filter(|container| container.name == target.container).find_map(|container| container.state);
-        !state.is_some_and(|state| state.terminated.is_some())
+        state.is_none_or(|state| state.terminated.is_none())
     }
 }
 

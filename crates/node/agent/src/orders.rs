@@ -33,6 +33,7 @@ pub struct Desk {
 }
 
 const API_LIMIT: Duration = Duration::from_secs(10);
+const ANSWER_AGAIN: Duration = Duration::from_secs(2);
 
 #[derive(Debug, thiserror::Error)]
 pub enum OrderError {
@@ -54,6 +55,11 @@ pub enum OrderError {
 
 fn name(order: &Order) -> String {
     order.metadata.name.clone().unwrap_or_default()
+}
+
+/// Brings the kernel settings back that orders had changed, as noted in `note`.
+pub(crate) fn restore_sysctls(proc: &std::path::Path, note: &std::path::Path) -> std::io::Result<()> {
+    sysctl::restore(proc, note)
 }
 
 /// At most so many bytes, cut at a character.
@@ -83,12 +89,19 @@ impl Desk {
         let mut orders = std::pin::pin!(watcher(api, config).default_backoff().applied_objects());
         while let Some(Some(event)) = shutdown.run_until_cancelled(orders.next()).await {
             match event {
-                Ok(order) => {
-                    if let Err(error) = self.handle(&order).await {
-                        tracing::warn!(error = chain(&error), "an order could not be answered");
-                    }
-                }
+                Ok(order) => self.see_through(&order, &shutdown).await,
                 Err(error) => tracing::debug!(%error, "the watch of orders was interrupted"),
+            }
+        }
+    }
+
+    /// Handles one order until it is answered. Its effect happens once; only the answer is repeated.
+    async fn see_through(&self, order: &Order, shutdown: &CancellationToken) {
+        while let Err(error) = self.handle(order).await {
+            tracing::warn!(order = name(order), error = chain(&error), "an order could not be answered");
+            let is_ours = matches!(error, OrderError::Ledger { .. });
+            if is_ours || shutdown.run_until_cancelled(tokio::time::sleep(ANSWER_AGAIN)).await.is_none() {
+                return;
             }
         }
     }

@@ -18,7 +18,6 @@ use crate::runtime::{Runtime, proto};
 mod act;
 pub(crate) mod container;
 mod driver;
-mod env;
 pub(crate) mod field;
 pub(crate) mod objects;
 pub mod plan;
@@ -62,3 +61,6 @@ pub struct Context {
 
 /// Starts beyond four at a time gain nothing on a small machine (the kernel's network namespace work is serial).
 pub const STARTING_MAX: usize = 4;
+
+#[cfg(test)]
+mod tests;

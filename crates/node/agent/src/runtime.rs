@@ -12,7 +12,7 @@ pub mod cri;
 pub mod fake;
 
 /// The CRI messages that describe what to create.
-#[expect(clippy::all, reason = "generated from the CRI description")]
+#[expect(clippy::all, clippy::allow_attributes_without_reason, reason = "generated from the CRI description")]
 pub mod proto {
     tonic::include_proto!("runtime.v1");
 }

@@ -1,11 +1,11 @@
 //! Names in a rule that nothing declares. A small part of CEL's type check: variables, and fields reached from
 //! `self` through declared types.
 
-use kube_cel::cel::common::ast::{ComprehensionExpr, Expr};
+use kube_cel::cel::common::ast::{ComprehensionExpr, Expr, LiteralValue};
 
 use super::cost::children;
 use super::value::escape;
-use crate::types::{NodeId, Rule, Schema, Shape};
+use crate::types::{Format, NodeId, Rule, Scalar, Schema, Shape};
 
 /// What the rule on `node` names and the type does not have, in words.
 pub(crate) fn unknown_reference(schema: &Schema, node: NodeId, rule: &Rule) -> Option<String> {
@@ -13,8 +13,65 @@ pub(crate) fn unknown_reference(schema: &Schema, node: NodeId, rule: &Rule) -> O
     let mut walk = Walk { schema, scope: vec![("self".to_owned(), Some(node))], unknown: None };
     let old = if rule.optional_old_self { None } else { Some(node) };
     walk.scope.push(("oldSelf".to_owned(), old));
-    walk.visit(&compiled.rule().expression().expr);
-    walk.unknown.map(|name| format!("compilation failed: {name}"))
+    let rule = &compiled.rule().expression().expr;
+    let found = walk.visit(rule);
+    if let Some(name) = walk.unknown {
+        return Some(format!("compilation failed: {name}"));
+    }
+    let wrong =
+        yields(rule).is_some_and(|kind| kind != Yields::Flag) || is_other(schema, found, Scalar::Boolean);
+    wrong.then(|| "cel expression must evaluate to a bool".to_owned())
+}
+
+/// What is wrong with the rule's `messageExpression`, in words.
+pub(crate) fn wrong_message(schema: &Schema, node: NodeId, rule: &Rule) -> Option<String> {
+    let message = &rule.compiled.as_ref()?.message()?.expression().expr;
+    let scope = vec![("self".to_owned(), Some(node)), ("oldSelf".to_owned(), None)];
+    let mut walk = Walk { schema, scope, unknown: None };
+    let found = walk.visit(message);
+    if let Some(name) = walk.unknown {
+        return Some(format!("messageExpression compilation failed: {name}"));
+    }
+    let text = Scalar::String(Format::Plain);
+    let wrong = yields(message).is_some_and(|kind| kind != Yields::Text) || is_other(schema, found, text);
+    wrong.then(|| "messageExpression must evaluate to a string".to_owned())
+}
+
+/// What an expression surely evaluates to, by its form alone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Yields {
+    Flag,
+    Text,
+    Other,
+}
+
+fn yields(expr: &Expr) -> Option<Yields> {
+    match expr {
+        Expr::Literal(LiteralValue::Boolean(_)) => Some(Yields::Flag),
+        Expr::Literal(LiteralValue::String(_)) => Some(Yields::Text),
+        Expr::Literal(_) | Expr::List(_) | Expr::Map(_) => Some(Yields::Other),
+        Expr::Call(call) => match call.func_name.as_str() {
+            "_==_" | "_!=_" | "_<_" | "_<=_" | "_>_" | "_>=_" | "_&&_" | "_||_" | "!_" | "@in" => {
+                Some(Yields::Flag)
+            }
+            "_-_" | "_*_" | "_/_" | "_%_" | "-_" | "size" => Some(Yields::Other),
+            "_+_" => call.args.iter().find_map(|arg| yields(&arg.expr)),
+            _ => None,
+        },
+        Expr::Select(select) if select.test => Some(Yields::Flag),
+        Expr::Unspecified | Expr::Comprehension(_) | Expr::Ident(_) | Expr::Select(_) | Expr::Struct(_) => {
+            None
+        }
+    }
+}
+
+/// Whether the expression's declared type is known and is another scalar.
+fn is_other(schema: &Schema, found: Option<NodeId>, wanted: Scalar) -> bool {
+    match found.map(|node| &schema.at(node).shape) {
+        Some(Shape::Scalar(Scalar::String(_))) => !matches!(wanted, Scalar::String(_)),
+        Some(Shape::Scalar(found)) => *found != wanted && *found != Scalar::IntOrString,
+        Some(Shape::Any | Shape::List { .. } | Shape::Map { .. } | Shape::Object { .. }) | None => false,
+    }
 }
 
 struct Walk<'a> {
@@ -34,7 +91,8 @@ impl Walk<'_> {
                     return None;
                 }
                 let operand = self.visit(&select.operand.expr)?;
-                self.field(operand, &select.field)
+                let field = self.field(operand, &select.field);
+                field.filter(|_| !select.test)
             }
             Expr::Comprehension(inner) => {
                 self.comprehension(inner);

@@ -24,7 +24,12 @@ pub(super) fn schema(given: &Value, path: &str, errors: &mut Vec<FieldError>) ->
     for (node, index, path) in rules {
         let rule = &schema.at(node).rules[index];
         if let Some(detail) = cel::unknown_reference(&schema, node, rule) {
-            errors.push(FieldError::invalid(path, rule.rule.as_ref().into(), detail));
+            errors.push(FieldError::invalid(&*path, rule.rule.as_ref().into(), detail));
+        }
+        if let Some(detail) = cel::wrong_message(&schema, node, rule) {
+            let bad = rule.message_expression.as_deref().unwrap_or_default();
+            let path = path.replace("].rule", "].messageExpression");
+            errors.push(FieldError::invalid(path, bad.into(), detail));
         }
     }
     schema

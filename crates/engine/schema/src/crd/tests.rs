@@ -160,6 +160,20 @@ fn a_schema_that_is_not_structural_is_refused_in_upstream_words() {
 }
 
 #[test]
+fn a_root_beside_a_status_subresource_has_no_junctors() {
+    let mut with_status = crd(json!({"type": "object", "oneOf": [{"required": ["spec"]}]}));
+    assert!(compile(&with_status).is_ok());
+    with_status["spec"]["versions"][0]["subresources"] = json!({"status": {}});
+    let found = compile(&with_status).unwrap_err();
+    assert_eq!(found.len(), 1);
+    assert!(
+        found[0]
+            .detail
+            .ends_with("fields are allowed at the root of the schema if the status subresource is enabled")
+    );
+}
+
+#[test]
 fn defaults_are_judged_by_their_own_type() {
     refused(
         &crd(spec(json!({"n": {"type": "integer", "default": "x"},
@@ -227,6 +241,8 @@ fn rules_that_do_not_compile_refuse_the_definition_at_their_path() {
     assert!(found[0].detail.starts_with("compilation failed: "), "{}", found[0]);
     for (rule, detail) in [
         ("self.m > 1", "compilation failed: undefined field 'm'"),
+        ("self.n + 1", "cel expression must evaluate to a bool"),
+        ("self.n", "cel expression must evaluate to a bool"),
         ("other > 1", "compilation failed: undeclared reference to 'other' (in container '')"),
         (
             "self.l.all(x, x.y == 1 && z == 2)",
@@ -237,6 +253,10 @@ fn rules_that_do_not_compile_refuse_the_definition_at_their_path() {
         assert_eq!((found[0].path.as_str(), found[0].detail.as_str()), (&*format!("{at}.rule"), detail));
         assert_eq!(found.len(), 1);
     }
+    let found = compile(&with(json!({"rule": "self.n > 1", "messageExpression": "self.n"}))).unwrap_err();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].path, format!("{at}.messageExpression"));
+    assert_eq!(found[0].detail, "messageExpression must evaluate to a string");
     let found = compile(&with(json!({"rule": "self.n > 1", "reason": "Because"}))).unwrap_err();
     assert_eq!(found[0].path, format!("{at}.reason"));
     let found = compile(&with(json!({"rule": "self.n > 1", "optionalOldSelf": true}))).unwrap_err();

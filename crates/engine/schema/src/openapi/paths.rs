@@ -209,7 +209,7 @@ impl Operations<'_> {
         let mut all = writes.to_vec();
         all.push(force);
         let mut patch = self.operation("patch", "patch", suffix, says("partially update"), query(&all));
-        patch["requestBody"] = patch_body();
+        patch["requestBody"] = patch_body(self.kind);
         patch["responses"] = answers(&definition, &["200", "201"]);
         let mut item =
             json!({"parameters": self.place(Target::Object), "get": get, "put": put, "patch": patch});
@@ -239,8 +239,10 @@ fn body(name: &str) -> Value {
     json!({"required": true, "content": content(&["*/*"], name)})
 }
 
-fn patch_body() -> Value {
-    json!({"required": true, "content": content(&PATCHES, &format!("{META}Patch"))})
+/// Strategic merge needs the patch strategies of a built-in type; a client that reads it here would send it.
+fn patch_body(kind: &Kind) -> Value {
+    let types = if kind.open_api.is_some() { &PATCHES[..3] } else { &PATCHES };
+    json!({"required": true, "content": content(types, &format!("{META}Patch"))})
 }
 
 fn options() -> Value {

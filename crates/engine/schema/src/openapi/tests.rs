@@ -85,6 +85,12 @@ fn custom_resources_are_published_with_what_every_object_has() {
         json!({"$ref": "#/components/schemas/dev.muster.v1alpha1.Machine"})
     );
     let status = &document["paths"]["/apis/muster.dev/v1alpha1/machines/{name}/status"];
+    let patches: Vec<_> = status["patch"]["requestBody"]["content"].as_object().unwrap().keys().collect();
+    assert_eq!(
+        patches,
+        ["application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json"],
+        "a custom resource has no patch strategies"
+    );
     assert_eq!(status["put"]["operationId"], "replaceMusterDevV1alpha1MachineStatus");
 }
 

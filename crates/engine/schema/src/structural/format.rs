@@ -1,6 +1,6 @@
 //! String formats that custom resources may ask for (`format`); others are ignored, as upstream ignores them.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
 use std::sync::LazyLock;
 
 use base64::Engine;
@@ -18,11 +18,11 @@ static HOSTNAME: LazyLock<Regex> = LazyLock::new(|| {
 /// Whether `text` has the format; `true` for a format nobody checks.
 pub(super) fn holds(format: &str, text: &str) -> bool {
     match format.replace('-', "").as_str() {
-        "datetime" => text.parse::<jiff::Timestamp>().is_ok(),
+        "datetime" => !text.contains(' ') && text.parse::<jiff::Timestamp>().is_ok(),
         "date" => text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok(),
-        "duration" => go_duration(text),
-        "byte" => STANDARD.decode(text).is_ok(),
-        "ipv4" => text.parse::<Ipv4Addr>().is_ok(),
+        "duration" => go_duration(text) || long_duration(text),
+        "byte" => !text.is_empty() && STANDARD.decode(text).is_ok(),
+        "ipv4" => ipv4(text),
         "ipv6" => text.parse::<Ipv6Addr>().is_ok(),
         "cidr" => cidr(text),
         "mac" => mac(text),
@@ -70,6 +70,49 @@ fn go_duration(text: &str) -> bool {
     true
 }
 
+/// One number and a unit written out, such as `22 ns` or `1 day`.
+fn long_duration(text: &str) -> bool {
+    let Some(unit_at) = text.find(|ch: char| !ch.is_ascii_digit()) else { return false };
+    let (number, unit) = text.split_at(unit_at);
+    let units = [
+        "ns",
+        "nano",
+        "nanosecond",
+        "us",
+        "µs",
+        "micro",
+        "microsecond",
+        "ms",
+        "milli",
+        "millisecond",
+        "s",
+        "sec",
+        "second",
+        "m",
+        "min",
+        "minute",
+        "h",
+        "hr",
+        "hour",
+        "d",
+        "day",
+        "w",
+        "wk",
+        "week",
+    ];
+    let unit = unit.trim();
+    !number.is_empty() && (units.contains(&unit) || units.contains(&unit.trim_end_matches('s')))
+}
+
+/// Leading zeros are tolerated, as upstream does for what was stored long ago.
+fn ipv4(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('.').collect();
+    let octet = |part: &&str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()) && part.parse::<u8>().is_ok()
+    };
+    parts.len() == 4 && parts.iter().all(octet)
+}
+
 fn label(text: &str) -> bool {
     let edge = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
     edge(text.bytes().next())
@@ -80,15 +123,20 @@ fn label(text: &str) -> bool {
 fn cidr(text: &str) -> bool {
     let Some((address, prefix)) = text.split_once('/') else { return false };
     let Ok(prefix) = prefix.parse::<u8>() else { return false };
-    (address.parse::<Ipv4Addr>().is_ok() && prefix <= 32)
-        || (address.parse::<Ipv6Addr>().is_ok() && prefix <= 128)
+    (ipv4(address) && prefix <= 32) || (address.parse::<Ipv6Addr>().is_ok() && prefix <= 128)
 }
 
 fn mac(text: &str) -> bool {
+    let hex = |part: &&str, length: usize| {
+        part.len() == length && part.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    if text.contains('.') {
+        let parts: Vec<&str> = text.split('.').collect();
+        return matches!(parts.len(), 3 | 4 | 10) && parts.iter().all(|part| hex(part, 4));
+    }
     let separator = if text.contains('-') { '-' } else { ':' };
     let parts: Vec<&str> = text.split(separator).collect();
-    matches!(parts.len(), 6 | 8 | 20)
-        && parts.iter().all(|part| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    matches!(parts.len(), 6 | 8 | 20) && parts.iter().all(|part| hex(part, 2))
 }
 
 /// Hyphens between the groups may be left out, as upstream allows.

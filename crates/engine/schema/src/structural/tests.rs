@@ -182,5 +182,13 @@ fn formats_accept_and_refuse() {
         assert!(format::holds(name, good), "{name} accepts {good}");
         assert!(!format::holds(name, bad), "{name} refuses {bad}");
     }
+    for (name, good) in
+        [("ipv4", "01.2.3.4"), ("duration", "22 ns"), ("duration", "2 days"), ("mac", "0011.2233.4455")]
+    {
+        assert!(format::holds(name, good), "{name} accepts {good}");
+    }
+    for (name, bad) in [("date-time", "2024-01-02 03:04:05Z"), ("byte", ""), ("duration", "1 moon")] {
+        assert!(!format::holds(name, bad), "{name} refuses {bad}");
+    }
     assert!(format::holds("unheard-of", "anything"));
 }

@@ -32,6 +32,7 @@ pub fn new(kind: &str, status: &str, reason: &str, message: String, now: Timesta
     Condition {
         r#type: kind.into(),
         status: status.into(),
+        last_heartbeat_time: None,
         last_update_time: Some(now),
         last_transition_time: Some(now),
         reason: Some(reason.into()),

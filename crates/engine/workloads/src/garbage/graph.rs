@@ -96,7 +96,7 @@ impl Graph {
             }
         }
         let mut look = Vec::new();
-        if !node.owners.is_empty() && (!same_owners || ending) || ending {
+        if ending || (!node.owners.is_empty() && !same_owners) {
             look.push(Arc::clone(&uid));
         }
         // An owner that waits for its dependents may be done when one of them changes.

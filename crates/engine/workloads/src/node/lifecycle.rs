@@ -81,6 +81,17 @@ impl Heartbeats {
         }
     }
 
+    /// Notes a node's own report, which is a sign of life as well. What was concluded from silence is none.
+    pub fn reported(&mut self, old: &Node, new: &Node, now: Timestamp) {
+        let ready = |node: &Node| node.status.conditions.iter().find(|c| c.r#type == "Ready").cloned();
+        let said = ready(new).filter(|condition| condition.status != "Unknown");
+        if said.is_none() || said == ready(old) {
+            return;
+        }
+        let renewed = self.0.get(new.name()).and_then(|(renewed, _)| *renewed);
+        self.0.insert(new.name().to_owned(), (renewed, now));
+    }
+
     pub fn heard(&self, node: &str) -> Option<Timestamp> {
         self.0.get(node).map(|(_, heard)| *heard)
     }
@@ -216,6 +227,7 @@ fn unknown(node: &Node, now: Timestamp) -> Vec<Condition> {
                 message: Some(message.into()),
                 last_transition_time: Some(now),
                 last_update_time: None,
+                last_heartbeat_time: None,
             }
         })
         .collect()

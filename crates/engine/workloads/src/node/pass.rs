@@ -36,6 +36,7 @@ pub(crate) struct Lifecycle {
     pods_on: Arc<Index<Pod>>,
     heartbeats: Arc<Mutex<Heartbeats>>,
     evicted_at: Mutex<Option<Timestamp>>,
+    held: Mutex<Vec<String>>,
 }
 
 impl Lifecycle {
@@ -61,8 +62,22 @@ impl Lifecycle {
             }
         });
         let added = queue.clone();
-        nodes.on_change(move |_| added.add(everything(), Cause::Watch));
-        Lifecycle { kit, limits, nodes: nodes.clone(), pods_on, heartbeats, evicted_at: Mutex::default() }
+        let (reported, clock) = (Arc::clone(&heartbeats), kit.clock.clone());
+        nodes.on_change(move |change| {
+            if let (Some(old), Some(new)) = (&change.old, &change.new) {
+                reported.lock().reported(old, new, clock.now());
+            }
+            added.add(everything(), Cause::Watch);
+        });
+        Lifecycle {
+            kit,
+            limits,
+            nodes: nodes.clone(),
+            pods_on,
+            heartbeats,
+            evicted_at: Mutex::default(),
+            held: Mutex::default(),
+        }
     }
 
     async fn act(&self, act: &Act) -> Result<usize, WriteError> {
@@ -123,8 +138,11 @@ impl Pass for Lifecycle {
             heartbeats.retain(|name| nodes.iter().any(|node| node.name() == name));
             lifecycle::plan(&nodes, &heartbeats, self.limits, *self.evicted_at.lock(), now)
         };
-        if !plan.held.is_empty() {
-            tracing::warn!(zones = ?plan.held, "so many nodes fail that no pods are moved off them");
+        let held_before = std::mem::replace(&mut *self.held.lock(), plan.held.clone());
+        if plan.held.is_empty() && !held_before.is_empty() {
+            tracing::info!("pods are moved off failing nodes again");
+        } else if plan.held != held_before {
+            tracing::warn!(zones = ?plan.held, "zones in which so many nodes fail that no pods are moved");
         }
         *self.evicted_at.lock() = plan.evicted_at;
         let mut acted = 0;

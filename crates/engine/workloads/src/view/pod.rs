@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{PodReadinessGate, Toleration};
+use k8s_openapi::api::core::v1::{Affinity, Toleration};
 use serde::Deserialize;
 
 use super::{Condition, Object};
@@ -17,8 +17,8 @@ pub struct PodSpec {
     pub hostname: Option<String>,
     pub subdomain: Option<String>,
     pub tolerations: Vec<Toleration>,
+    pub affinity: Option<Box<Affinity>>,
     pub containers: Vec<Container>,
-    pub readiness_gates: Vec<PodReadinessGate>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]

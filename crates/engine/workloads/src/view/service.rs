@@ -42,6 +42,7 @@ impl Service {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct EndpointSlice {
+    #[serde(deserialize_with = "muster_control::slim_metadata")]
     pub metadata: ObjectMeta,
     pub address_type: String,
     #[serde(deserialize_with = "null_is_empty")]

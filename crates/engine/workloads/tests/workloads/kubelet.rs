@@ -1,4 +1,4 @@
-//! Plays the node agents: pods that were placed become ready, pods that leave are gone.
+//! Plays the scheduler and the node agents: pods are placed and become ready, pods that leave are gone.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -30,7 +30,7 @@ pub(crate) fn start(client: Client, tasks: &Tasks) {
                 }
             }
         });
-        token.run_until_cancelled(each).await;
+        Box::pin(token.run_until_cancelled(each)).await;
     });
 }
 
@@ -38,7 +38,10 @@ async fn serve(client: &Client, pod: &Pod, last: &AtomicU8) {
     let name = pod.metadata.name.as_deref().unwrap();
     let api: Api<Pod> = Api::namespaced(client.clone(), pod.metadata.namespace.as_deref().unwrap());
     let spec = pod.spec.as_ref().unwrap();
-    let Some(node) = spec.node_name.as_deref() else { return };
+    let Some(node) = spec.node_name.as_deref() else {
+        bind(client, pod, last.load(Ordering::SeqCst)).await;
+        return;
+    };
     if pod.metadata.deletion_timestamp.is_some() {
         if !node.starts_with("silent") {
             let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
@@ -57,6 +60,25 @@ async fn serve(client: &Client, pod: &Pod, last: &AtomicU8) {
     let status = json!({"status": {"phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}],
         "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": now}]}});
     assert_ok(api.patch_status(name, &PatchParams::default(), &Patch::Strategic(status)).await.map(|_| ()));
+}
+
+/// Plays the scheduler: a daemon pod goes where it is pinned, others in turn.
+async fn bind(client: &Client, pod: &Pod, turn: u8) {
+    let meta = &pod.metadata;
+    let (name, namespace) = (meta.name.as_deref().unwrap(), meta.namespace.as_deref().unwrap());
+    let spec = serde_json::to_value(&pod.spec).unwrap();
+    let pinned = spec.pointer(
+        "/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms/0/matchFields/0/values/0",
+    );
+    let node = pinned.and_then(serde_json::Value::as_str).map_or(format!("n{}", turn % 3 + 1), str::to_owned);
+    let body = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name},
+        "target": {"apiVersion": "v1", "kind": "Node", "name": node}});
+    let path = muster_control::rest::path("v1", namespace, "pods", &format!("{name}/binding"));
+    let result = muster_control::rest::Rest::new(client.clone()).create(&path, &body).await;
+    if let Err(error) = result {
+        // Seen twice before the first binding came back.
+        assert!(muster_control::is_conflict(&error) || muster_control::is_not_found(&error), "{error}");
+    }
 }
 
 /// A pod may be gone before it is served.

@@ -1,4 +1,7 @@
-//! The controllers and the scheduler against the real kube-apiserver, each under its own least-privilege identity.
+//! The controllers against the real kube-apiserver, each under its own least-privilege identity.
+
+#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
+#![expect(clippy::print_stderr, reason = "says why it could not run")]
 
 mod kubelet;
 mod upstream;
@@ -7,12 +10,10 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::Client;
 use muster_base::clock::SystemClock;
 use muster_base::task::Tasks;
 use muster_control::rest::{PatchKind, Propagation, Removal, Rest};
 use muster_control::{Informers, Metrics};
-use muster_scheduler::Scheduler;
 use muster_workloads::node::addresses::Range;
 use muster_workloads::node::lifecycle::Limits;
 use muster_workloads::rules::{self, INFORMERS};
@@ -22,7 +23,6 @@ use tokio_util::sync::CancellationToken;
 use upstream::Upstream;
 
 const PEM: &str = "-----BEGIN CERTIFICATE-----\ntest\n-----END CERTIFICATE-----\n";
-const SCHEDULER: &str = muster_scheduler::rules::COMPONENT;
 
 struct Cluster {
     admin: Rest,
@@ -39,10 +39,19 @@ async fn the_controllers_run_a_cluster_on_the_real_api_server() {
             return;
         }
     };
+    tracing_subscriber::fmt()
+        .with_test_writer()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::INFO)
+        .init();
     let cluster = Cluster::start(&bin).await;
     a_namespace_has_its_account_and_certificate(&cluster).await;
-    a_pod_without_a_node_says_why_and_is_placed_when_one_comes(&cluster).await;
+    nodes_get_addresses_and_lose_the_taint_of_newcomers(&cluster).await;
     a_deployment_rolls_out_behind_its_service(&cluster).await;
+    a_daemon_set_runs_on_every_node_and_rolls(&cluster).await;
+    a_deleted_deployment_takes_its_sets_and_pods_along(&cluster).await;
+    foreground_and_orphan_deletions_keep_their_order(&cluster).await;
+    a_namespace_ends_with_everything_in_it(&cluster).await;
+    a_silent_node_is_given_up_and_its_pods_move(&cluster).await;
     cluster.tasks.drain(Duration::from_secs(10)).await.unwrap();
 }
 
@@ -52,27 +61,12 @@ async fn a_namespace_has_its_account_and_certificate(cluster: &Cluster) {
     assert_eq!(map["data"]["ca.crt"], json!(PEM));
 }
 
-async fn a_pod_without_a_node_says_why_and_is_placed_when_one_comes(cluster: &Cluster) {
-    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "early"},
-        "spec": {"containers": [{"name": "c", "image": "x"}]}});
-    cluster.create("/api/v1/namespaces/default/pods", &pod).await;
-    let waiting = |pod: &Value| {
-        let conditions = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
-        conditions.iter().any(|c| c["message"] == json!("no nodes available to schedule pods"))
-    };
-    cluster.wait("/api/v1/namespaces/default/pods/early", waiting).await;
-    let told = |list: &Value| {
-        list["items"].as_array().is_some_and(|l| l.iter().any(|e| e["reason"] == json!("FailedScheduling")))
-    };
-    cluster.wait("/api/v1/namespaces/default/events", told).await;
+async fn nodes_get_addresses_and_lose_the_taint_of_newcomers(cluster: &Cluster) {
     for name in ["n1", "n2", "n3"] {
         cluster.node(name).await;
         let given = |node: &Value| node["spec"]["podCIDR"].is_string() && node["spec"]["taints"].is_null();
         cluster.wait(&format!("/api/v1/nodes/{name}"), given).await;
     }
-    cluster
-        .wait("/api/v1/namespaces/default/pods/early", |pod| pod["status"]["phase"] == json!("Running"))
-        .await;
 }
 
 const WEB: &str = "/apis/apps/v1/namespaces/shop/deployments/web";
@@ -98,10 +92,7 @@ async fn a_deployment_rolls_out_behind_its_service(cluster: &Cluster) {
     let list = cluster.wait(slices, full).await;
     assert_eq!(list["items"][0]["ports"][0]["port"], json!(8080));
     let pods = cluster.get("/api/v1/namespaces/shop/pods").await.unwrap();
-    let mut nodes: Vec<&str> =
-        pods["items"].as_array().unwrap().iter().filter_map(|p| p["spec"]["nodeName"].as_str()).collect();
-    nodes.sort_unstable();
-    assert_eq!(nodes, ["n1", "n2", "n3"], "replicas spread over the nodes");
+    assert_eq!(pods["items"].as_array().unwrap().len(), 3, "none too many");
     let image = |image: &str| json!({"spec": {"template": {"spec": {"containers": [{"name": "c", "image": image}]}}}});
     cluster.patch(WEB, &image("v2")).await;
     cluster.wait(WEB, |d| is_complete(d, 3) && d["metadata"]["annotations"][REVISION] == json!("2")).await;
@@ -111,6 +102,137 @@ async fn a_deployment_rolls_out_behind_its_service(cluster: &Cluster) {
     assert_eq!(sets["items"].as_array().unwrap().len(), 2, "the first set was used again");
     cluster.patch(WEB, &json!({"spec": {"replicas": 5}})).await;
     cluster.wait(WEB, |d| is_complete(d, 5)).await;
+    let budget = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "web"},
+        "spec": {"maxUnavailable": "40%", "selector": {"matchLabels": {"app": "web"}}}});
+    let budgets = "/apis/policy/v1/namespaces/shop/poddisruptionbudgets";
+    cluster.create(budgets, &budget).await;
+    let counted = |budget: &Value| budget["status"]["disruptionsAllowed"] == json!(2);
+    let budget = cluster.wait(&format!("{budgets}/web"), counted).await;
+    assert_eq!(budget["status"]["desiredHealthy"], json!(3));
+}
+
+async fn a_daemon_set_runs_on_every_node_and_rolls(cluster: &Cluster) {
+    let set = json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "agent"},
+        "spec": {"selector": {"matchLabels": {"app": "agent"}},
+            "template": {"metadata": {"labels": {"app": "agent"}},
+                "spec": {"containers": [{"name": "c", "image": "v1"}]}}}});
+    cluster.create("/apis/apps/v1/namespaces/shop/daemonsets", &set).await;
+    let path = "/apis/apps/v1/namespaces/shop/daemonsets/agent";
+    let done = |set: &Value| {
+        let status = &set["status"];
+        let three = |field: &str| status[field] == json!(3);
+        status["observedGeneration"] == set["metadata"]["generation"]
+            && three("desiredNumberScheduled")
+            && three("updatedNumberScheduled")
+            && three("numberAvailable")
+    };
+    cluster.wait(path, done).await;
+    let body = json!({"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "v2"}]}}}});
+    cluster.patch(path, &body).await;
+    cluster.wait(path, |set| set["metadata"]["generation"] == json!(2) && done(set)).await;
+    cluster.delete(path).await;
+}
+
+async fn a_deleted_deployment_takes_its_sets_and_pods_along(cluster: &Cluster) {
+    cluster.delete(WEB).await;
+    for path in ["/apis/apps/v1/namespaces/shop/replicasets", "/api/v1/namespaces/shop/pods"] {
+        cluster.wait(path, |list| list["items"].as_array().is_some_and(Vec::is_empty)).await;
+    }
+}
+
+const MAPS: &str = "/api/v1/namespaces/default/configmaps";
+
+/// A ConfigMap, owned by another one.
+async fn map(cluster: &Cluster, name: &str, owner: Option<&Value>) -> Value {
+    let mut body = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
+    if let Some(owner) = owner {
+        body["metadata"]["ownerReferences"] = json!([{"apiVersion": "v1", "kind": "ConfigMap",
+            "name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"], "blockOwnerDeletion": true}]);
+    }
+    cluster.create(MAPS, &body).await;
+    cluster.get(&format!("{MAPS}/{name}")).await.unwrap()
+}
+
+async fn foreground_and_orphan_deletions_keep_their_order(cluster: &Cluster) {
+    let root = map(cluster, "root", None).await;
+    let child = map(cluster, "child", Some(&root)).await;
+    map(cluster, "grandchild", Some(&child)).await;
+    cluster.delete_with(&format!("{MAPS}/root"), Propagation::Foreground).await;
+    for name in ["grandchild", "child", "root"] {
+        cluster.gone(&format!("{MAPS}/{name}")).await;
+    }
+    let root = map(cluster, "root", None).await;
+    map(cluster, "child", Some(&root)).await;
+    cluster.delete_with(&format!("{MAPS}/root"), Propagation::Orphan).await;
+    cluster.gone(&format!("{MAPS}/root")).await;
+    cluster.wait(&format!("{MAPS}/child"), |map| map["metadata"]["ownerReferences"].is_null()).await;
+    // An owner that never was: a uid nobody has.
+    let stranger = json!({"metadata": {"name": "child", "uid": "5b4a5b0e-0000-4000-8000-000000000000"}});
+    map(cluster, "stray", Some(&stranger)).await;
+    cluster.gone(&format!("{MAPS}/stray")).await;
+}
+
+async fn a_namespace_ends_with_everything_in_it(cluster: &Cluster) {
+    let crd = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "widgets.example.com"},
+        "spec": {"group": "example.com", "scope": "Namespaced",
+            "names": {"plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList"},
+            "versions": [{"name": "v1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}]}});
+    cluster.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &crd).await;
+    let widgets = "/apis/example.com/v1/namespaces/shop/widgets";
+    cluster.wait(widgets, |_| true).await;
+    let widget = json!({"apiVersion": "example.com/v1", "kind": "Widget",
+        "metadata": {"name": "w", "finalizers": ["example.com/hold"]}});
+    cluster.create(widgets, &widget).await;
+    cluster.delete("/api/v1/namespaces/shop").await;
+    let told = |namespace: &Value| {
+        let conditions = namespace["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        conditions.iter().any(|c| {
+            c["type"] == json!("NamespaceFinalizersRemaining")
+                && c["message"]
+                    == json!(
+                        "Some content in the namespace has finalizers remaining: \
+                    example.com/hold in 1 resource instances"
+                    )
+        })
+    };
+    cluster.wait("/api/v1/namespaces/shop", told).await;
+    let body = json!({"metadata": {"finalizers": null}});
+    cluster.admin.patch(&format!("{widgets}/w"), PatchKind::Merge, &body).await.unwrap();
+    cluster.gone("/api/v1/namespaces/shop").await;
+}
+
+async fn a_silent_node_is_given_up_and_its_pods_move(cluster: &Cluster) {
+    let silent = cluster.node("silent").await;
+    cluster.wait("/api/v1/nodes/silent", |node| node["spec"]["taints"].is_null()).await;
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "stuck"},
+        "spec": {"nodeName": "silent", "containers": [{"name": "c", "image": "x"}],
+            "tolerations": [{"key": "node.kubernetes.io/unreachable", "operator": "Exists",
+                "effect": "NoExecute", "tolerationSeconds": 1}]}});
+    cluster.create("/api/v1/namespaces/default/pods", &pod).await;
+    let path = "/api/v1/namespaces/default/pods/stuck";
+    cluster.wait(path, |pod| pod["status"]["phase"] == json!("Running")).await;
+    silent.cancel();
+    let given_up = |node: &Value| {
+        let taints = node["spec"]["taints"].as_array().cloned().unwrap_or_default();
+        taints.iter().filter(|taint| taint["key"] == json!("node.kubernetes.io/unreachable")).count() == 2
+    };
+    cluster.wait("/api/v1/nodes/silent", given_up).await;
+    cluster.wait(path, |pod| pod["metadata"]["deletionTimestamp"].is_string()).await;
+    let conditions = cluster.get(path).await.unwrap()["status"]["conditions"].clone();
+    let has = |kind: &str, reason: &str| {
+        let list = conditions.as_array().unwrap();
+        list.iter().any(|c| c["type"] == json!(kind) && c["reason"] == json!(reason))
+    };
+    assert!(
+        has("Ready", "NodeNotReady") && has("DisruptionTarget", "DeletionByTaintManager"),
+        "{conditions}"
+    );
+    kubelet::heartbeat(cluster.upstream.client("admin"), &cluster.tasks, "silent", CancellationToken::new());
+    let ready = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}});
+    cluster.admin.patch("/api/v1/nodes/silent/status", PatchKind::Strategic, &ready).await.unwrap();
+    cluster.wait("/api/v1/nodes/silent", |node| node["spec"]["taints"].is_null()).await;
 }
 
 const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -126,18 +248,17 @@ fn is_complete(deployment: &Value, replicas: i64) -> bool {
 
 impl Cluster {
     async fn start(bin: &std::path::Path) -> Cluster {
-        let users: Vec<&str> = rules::components().chain([SCHEDULER]).collect();
+        let users: Vec<&str> = rules::components().collect();
         let upstream = Upstream::start(bin, &users).await;
         let tasks = Tasks::new();
         let clock = Arc::new(SystemClock);
         let client_for = |component: &str| upstream.client(component);
         let informers = Informers::new(client_for(INFORMERS), tasks.clone());
         let admin = upstream.client("admin");
-        let cluster = Cluster { admin: Rest::new(admin.clone()), tasks: tasks.clone(), upstream: upstream };
+        let cluster = Cluster { admin: Rest::new(admin.clone()), tasks: tasks.clone(), upstream };
         for component in rules::components() {
             cluster.role(component, &policy(rules::rules(component))).await;
         }
-        cluster.role(SCHEDULER, &scheduler_policy()).await;
         kubelet::start(admin, &tasks);
         cluster.run(&informers, clock);
         cluster
@@ -148,10 +269,8 @@ impl Cluster {
         let node_limits = Limits { silence: Duration::from_secs(4), ..Limits::default() };
         let pod_addresses = Some(Range::parse("10.244.0.0/16", 24).unwrap());
         let config = Config { root_ca: Some(PEM.into()), pod_addresses, node_limits };
-        let workloads = Workloads::build(config, &client_for, informers, clock.clone(), Metrics::default());
+        let workloads = Workloads::build(config, &client_for, informers, clock, Metrics::default());
         workloads.start(&self.tasks);
-        let client: Client = client_for(SCHEDULER);
-        Scheduler::build(muster_scheduler::Config::default(), client, informers, clock).start(&self.tasks);
     }
 
     async fn role(&self, user: &str, rules: &Value) {
@@ -191,10 +310,26 @@ impl Cluster {
         self.admin.patch(path, PatchKind::Strategic, body).await.unwrap_or_else(|e| panic!("{path}: {e}"));
     }
 
-    #[expect(dead_code, reason = "used by the stories of the garbage collector")]
     async fn delete(&self, path: &str) {
-        let removal = Removal { propagation: Some(Propagation::Background), ..Removal::default() };
+        self.delete_with(path, Propagation::Background).await;
+    }
+
+    async fn delete_with(&self, path: &str, propagation: Propagation) {
+        let removal = Removal { propagation: Some(propagation), ..Removal::default() };
         self.admin.delete(path, &removal).await.unwrap_or_else(|error| panic!("{path}: {error}"));
+    }
+
+    async fn gone(&self, path: &str) {
+        let mut last = String::new();
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        while tokio::time::Instant::now() < deadline {
+            match self.get(path).await {
+                Err(error) if muster_control::is_not_found(&error) => return,
+                other => last = shown(&other),
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{path} was not gone within 30 s; last seen: {last}");
     }
 
     async fn get(&self, path: &str) -> Result<Value, kube::Error> {
@@ -233,9 +368,4 @@ fn without_managed_fields(mut value: Value) -> Value {
 fn policy(rules: &[rules::Rule]) -> Value {
     let row = |rule: &rules::Rule| json!({"apiGroups": [rule.group], "resources": rule.resources, "verbs": rule.verbs});
     Value::Array(rules.iter().map(row).collect())
-}
-
-fn scheduler_policy() -> Value {
-    let row = |rule: &muster_scheduler::rules::Rule| json!({"apiGroups": [rule.group], "resources": rule.resources, "verbs": rule.verbs});
-    Value::Array(muster_scheduler::rules::RULES.iter().map(row).collect())
 }

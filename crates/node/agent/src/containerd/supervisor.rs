@@ -174,12 +174,14 @@ impl Supervisor {
         state.wanted = Wanted::Up;
         state.process =
             state.process.filter(|p| p.life() != Life::Gone).or_else(|| Identity::load(&self.layout.pid()));
-        if state.process.is_some() {
-            self.answering(&mut state).await?;
-            return Ok(Started::Adopted);
-        }
-        self.start(&mut state).await?;
-        Ok(Started::Fresh)
+        let (process, started) = match state.process {
+            Some(process) => (process, Started::Adopted),
+            None => (self.start(&mut state)?, Started::Fresh),
+        };
+        // An adopted one may hang: whoever is ordered to restart it must not wait for us.
+        drop(state);
+        self.answering(process).await?;
+        Ok(started)
     }
 
     /// Ends it, by force if need be, and starts it again. Clears the budget: somebody who may decide has decided.
@@ -193,7 +195,9 @@ impl Supervisor {
         state.restarts.clear();
         state.process = state.process.or_else(|| Identity::load(&self.layout.pid()));
         self.end(&mut state).await?;
-        self.start(&mut state).await?;
+        let process = self.start(&mut state)?;
+        drop(state);
+        self.answering(process).await?;
         Ok(elapsed(began, self.clock.now()))
     }
 
@@ -255,7 +259,13 @@ impl Supervisor {
         if restarts > 0 {
             tokio::time::sleep(BACKOFF.wait(u32::try_from(restarts).unwrap_or(u32::MAX))).await;
         }
-        match self.start(&mut state).await {
+        let started = self.start(&mut state);
+        drop(state);
+        let answers = match started {
+            Ok(process) => self.answering(process).await,
+            Err(error) => Err(error),
+        };
+        match answers {
             Ok(()) => {
                 (self.report)(Event::Restarted { at: self.clock.now(), restarts_in_window: restarts + 1 })
             }
@@ -276,7 +286,7 @@ impl Supervisor {
         Ok(())
     }
 
-    async fn start(&self, state: &mut State) -> Result<(), ServiceError> {
+    fn start(&self, state: &mut State) -> Result<Identity, ServiceError> {
         self.prepare()?;
         let config = self.layout.config();
         let arguments = ["-c".as_ref(), config.as_os_str()];
@@ -285,7 +295,7 @@ impl Supervisor {
         state.process = Some(process);
         let path = self.layout.pid();
         process.save(&path).map_err(|source| ServiceError::Prepare { path, source })?;
-        self.answering(state).await
+        Ok(process)
     }
 
     fn prepare(&self) -> Result<(), ServiceError> {
@@ -298,7 +308,7 @@ impl Supervisor {
     }
 
     /// Waits until the CRI service answers; gives up early when the process has ended.
-    async fn answering(&self, state: &mut State) -> Result<(), ServiceError> {
+    async fn answering(&self, process: Identity) -> Result<(), ServiceError> {
         let limits = cri::Limits { query: Duration::from_secs(1), ..cri::Limits::default() };
         let runtime = Cri::new(&self.layout.socket(), limits);
         let deadline = tokio::time::Instant::now() + self.limits.answer;
@@ -307,7 +317,8 @@ impl Supervisor {
                 Ok(_) => return Ok(()),
                 Err(error) => error,
             };
-            if state.process.is_none_or(|process| process.life() == Life::Gone) {
+            process::reap(process.pid);
+            if process.life() == Life::Gone {
                 return Err(ServiceError::EndedAtStart { words: process::tail(&self.layout.log(), 3) });
             }
             if tokio::time::Instant::now() >= deadline {

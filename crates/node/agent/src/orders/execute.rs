@@ -10,12 +10,12 @@ use muster_base::clock::{SharedClock, elapsed};
 use muster_base::error::chain;
 
 use super::{kernel, sysctl};
-use crate::bringup::Bringup;
 use crate::cgroup::Cgroups;
+use crate::containerd::Bringup;
 use crate::image;
 use crate::node::{Keeper, Registration};
 use crate::pod::Qos;
-use crate::runtime::{ContainerState, Runtime, RuntimeError, proto};
+use crate::runtime::{ContainerState, Runtime, RuntimeError, Sandbox, Scope, proto};
 
 /// What carrying out an order takes.
 pub struct Executor {
@@ -167,6 +167,9 @@ impl Executor {
 
     /// A real sandbox and container, seen running, then removed.
     async fn check_start(&self, order: &OrderSpec) -> Outcome {
+        if let Err(error) = self.clear_checks().await {
+            return Outcome::failed(&error);
+        }
         let uid = format!("{CHECK}-{}-{}-{}", order.run, order.step, order.attempt);
         let began = self.clock.now();
         let config = self.check_sandbox(&uid);
@@ -184,6 +187,17 @@ impl Executor {
             },
             Err(error) => Outcome::failed(&error),
         }
+    }
+
+    /// What a check left behind whose agent died.
+    async fn clear_checks(&self) -> Result<(), RuntimeError> {
+        let observed = self.runtime.list(Scope::Node).await?;
+        let ours = |sandbox: &&Sandbox| sandbox.pod_name == CHECK && sandbox.pod_namespace == CHECK;
+        for sandbox in observed.sandboxes.iter().filter(ours) {
+            self.runtime.stop_sandbox(&sandbox.id).await?;
+            self.runtime.remove_sandbox(&sandbox.id).await?;
+        }
+        Ok(())
     }
 
     fn check_sandbox(&self, uid: &str) -> proto::PodSandboxConfig {

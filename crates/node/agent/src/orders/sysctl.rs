@@ -89,6 +89,20 @@ pub(super) fn ensure(
     Ok(changes)
 }
 
+/// Brings the noted former values back and forgets them.
+pub(super) fn restore(proc: &Path, note: &Path) -> io::Result<()> {
+    let former: BTreeMap<String, String> = match fs::read(note) {
+        Ok(bytes) => serde_json::from_slice(&bytes)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for (name, value) in &former {
+        let path = path(proc, name).map_err(io::Error::other)?;
+        fs::write(path, value)?;
+    }
+    fs::remove_file(note)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +118,11 @@ mod tests {
         assert_eq!(ensure(&proc, &note, &want("1")).unwrap(), Vec::<String>::new());
         assert_eq!(ensure(&proc, &note, &want("2")).unwrap().len(), 1);
         assert_eq!(fs::read_to_string(&note).unwrap(), r#"{"net.ipv4.ip_forward":"0"}"#);
+        for _ in 0..2 {
+            restore(&proc, &note).unwrap();
+            assert_eq!(fs::read_to_string(proc.join("sys/net/ipv4/ip_forward")).unwrap(), "0");
+            assert!(!note.exists());
+        }
     }
 
     #[test]

@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{Container, Pod, PodSecurityContext, PodSpec, SecurityContext, VolumeMount};
 
-use super::env::{self, EnvError};
 use super::field::Facts;
 use super::objects::Objects;
 use super::{resources, sandbox};
 use crate::runtime::{Image, ImageUser, label, proto};
 use crate::volume::{self, Places, VolumeError};
+
+mod env;
+
+use env::EnvError;
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConfigError {

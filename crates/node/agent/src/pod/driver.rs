@@ -14,6 +14,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+mod rotate;
+
 use super::Context;
 use super::worker::{Known, Mailbox, Memory, Worker};
 use crate::runtime::{Container, Sandbox, Scope};
@@ -36,6 +38,7 @@ struct Pods {
 /// What the runtime held of each pod at the last look.
 type Seen = BTreeMap<String, (Vec<Sandbox>, Vec<Container>)>;
 
+const ROTATE_EVERY_LOOKS: u64 = 10;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const API_LIMIT: Duration = Duration::from_secs(10);
 
@@ -186,6 +189,7 @@ impl Driver {
     /// The sweep over the runtime: rings where something changed, and finds what nobody wants.
     async fn look(&self) {
         let mut seen: Option<Seen> = None;
+        let mut looks = 0_u64;
         while self.shutdown.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
             let Ok(observed) = self.context.runtime.list(Scope::Node).await else { continue };
             let mut next = Seen::new();
@@ -196,6 +200,10 @@ impl Driver {
                 next.entry(container.pod_uid.clone()).or_default().1.push(container);
             }
             self.ring_changed(seen.as_ref(), &next);
+            looks += 1;
+            if looks.is_multiple_of(ROTATE_EVERY_LOOKS) {
+                self.rotate_logs(&next).await;
+            }
             if self.pods.lock().synced {
                 let first = seen.is_none();
                 self.find_orphans(&next, first);

@@ -282,10 +282,9 @@ fn init_step(
 ) -> Step {
     let last = latest(actual, &wanted.name);
     if wanted.role == Role::Sidecar {
-        return match main_step(RestartPolicy::Always, wanted, last, sandbox, now, plan) {
-            Step::Pass if last.is_some_and(|c| c.verdict == Verdict::Starting) && !initialized => Step::Wait,
-            step => step,
-        };
+        let step = main_step(RestartPolicy::Always, wanted, last, sandbox, now, plan);
+        let starts = last.is_some_and(|last| last.verdict == Verdict::Starting) && !initialized;
+        return if matches!(step, Step::Pass) && starts { Step::Wait } else { step };
     }
     if initialized {
         return Step::Pass;
@@ -300,10 +299,11 @@ fn init_step(
                 RestartPolicy::Never => RestartPolicy::Never,
                 RestartPolicy::Always | RestartPolicy::OnFailure => RestartPolicy::OnFailure,
             };
-            match main_step(policy, wanted, here.or(last.filter(|c| c.exit_code != 0)), sandbox, now, plan) {
-                Step::Pass if here.is_none() => Step::Do(vec![start(wanted, last, 0)]),
-                step => step,
-            }
+            // Done in an earlier sandbox: done again in this one.
+            let Some(judged) = here.or(last.filter(|last| last.exit_code != 0)) else {
+                return held(wanted, now, plan).unwrap_or_else(|| Step::Do(vec![start(wanted, last, 0)]));
+            };
+            main_step(policy, wanted, Some(judged), sandbox, now, plan)
         }
     }
 }

@@ -39,7 +39,7 @@ impl View<'_> {
     fn lives(&self, name: &str) -> Vec<&ContainerStatus> {
         let mut lives: Vec<_> =
             self.world.containers.iter().map(|(_, c)| c).filter(|c| c.name == name).collect();
-        lives.sort_by(|a, b| b.attempt.cmp(&a.attempt));
+        lives.sort_by_key(|life| std::cmp::Reverse(life.attempt));
         lives
     }
 

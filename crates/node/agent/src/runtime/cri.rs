@@ -305,7 +305,7 @@ impl Runtime for Cri {
                 config: Some(config),
                 sandbox_config: Some(sandbox_config),
             };
-            Ok(within("CreateContainer", self.limits.work, client.create_container(request))
+            Ok(within("CreateContainer", self.limits.work, Box::pin(client.create_container(request)))
                 .await?
                 .container_id)
         })
@@ -375,7 +375,7 @@ impl Runtime for Cri {
         Box::pin(async move {
             let request =
                 proto::PullImageRequest { image: Some(spec(name)), auth: login, sandbox_config: None };
-            Ok(within("PullImage", self.limits.pull, client.pull_image(request)).await?.image_ref)
+            Ok(within("PullImage", self.limits.pull, Box::pin(client.pull_image(request))).await?.image_ref)
         })
     }
 }

@@ -3,11 +3,17 @@
 //! These need root and the distribution's packages. Where they are missing the tests say so and pass: the plan, pass and
 //! format tests of the crate need neither.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "helpers of tests, and the word why a test was not run"
+)]
+
 mod machine;
 
 use std::time::Duration;
 
-use muster_agent::containerd::{Event, Started};
+use muster_agent::containerd::{Event, ServiceError, Started};
 use muster_agent::runtime::{ContainerState, Runtime, SandboxState, Scope};
 
 use machine::{Machine, pid_of, signal, wait_for};
@@ -98,6 +104,23 @@ fn a_stopped_containerd_is_left_alone_until_a_restart_is_ordered_and_containers_
         let sandboxes = machine.runtime.list(Scope::Node).await.unwrap().sandboxes;
         assert_eq!((sandboxes[0].id.as_str(), sandboxes[0].state), (sandbox.as_str(), SandboxState::Ready));
         machine.runtime.stop_container(&id, NO_GRACE).await.unwrap();
+    });
+}
+
+#[test]
+fn an_ordered_restart_does_not_wait_for_a_start_that_hangs() {
+    Machine::with("hangs", async |machine: &Machine| {
+        signal(machine.supervisor.pid().await.unwrap(), Signal::SIGSTOP);
+        let began = std::time::Instant::now();
+        let hanging = machine.supervisor.ensure_started();
+        let (started, restarted) = futures::join!(hanging, machine.supervisor.restart());
+        restarted.unwrap();
+        // The one that hung is gone, or its successor answered in its place.
+        assert!(
+            matches!(started, Err(ServiceError::EndedAtStart { .. }) | Ok(Started::Adopted)),
+            "{started:?}"
+        );
+        assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
     });
 }
 

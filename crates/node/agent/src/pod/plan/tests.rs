@@ -115,6 +115,13 @@ fn init_containers_run_one_after_the_other_and_only_once() {
 }
 
 #[test]
+fn a_new_sandbox_starts_the_initialization_over_under_new_numbers() {
+    let state = "s0=dead x.0@s0=exit(0,9998,0) a.0@s0=exit(255,9999,0)";
+    check(Always, "init:x a", state, &["sandbox 1", "start x.1 crashes=0"]);
+    check(Never, "init:x a", "s0=dead x.0@s0=exit(0,9998,0)", &["sandbox 1", "start a.0 crashes=0"]);
+}
+
+#[test]
 fn a_failed_init_container_is_tried_again_unless_the_policy_is_never() {
     check(Always, "init:x a", "s0=ready x.0@s0=exit(1,9999,0)", &["start x.1 crashes=1"]);
     check(Always, "init:x a", "s0=ready x.1@s0=exit(1,9995,1)", &["again +5"]);

@@ -15,12 +15,12 @@ struct EventLabel {
 }
 
 #[derive(Debug, Clone)]
-pub(crate) struct Metrics {
+pub(super) struct Metrics {
     service_events: Arc<Family<EventLabel, Counter>>,
 }
 
 impl Metrics {
-    pub(crate) fn new(registry: &mut Registry) -> Self {
+    pub(super) fn new(registry: &mut Registry) -> Self {
         let service_events = Family::<EventLabel, Counter>::default();
         registry.register(
             "muster_agent_containerd_events",
@@ -31,7 +31,7 @@ impl Metrics {
     }
 
     /// Counts and logs an event of the supervisor.
-    pub(crate) fn service_event(&self, event: &Event) {
+    pub(super) fn service_event(&self, event: &Event) {
         let name = match event {
             Event::Exited { pid, words, .. } => {
                 tracing::warn!(pid, words, "containerd exited");

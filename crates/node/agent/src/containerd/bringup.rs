@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::containerd::{ServiceError, Started, Supervisor};
+use super::{ServiceError, Started, Supervisor};
 use crate::image::{self, ImportError, Importer};
 use crate::runtime::Runtime;
 

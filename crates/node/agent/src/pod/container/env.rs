@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Container, EnvFromSource, EnvVar, EnvVarSource};
 
-use super::field::{self, Facts, FieldError};
-use super::objects::{Objects, Part, PartError};
+use super::super::field::{self, Facts, FieldError};
+use super::super::objects::{Objects, Part, PartError};
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum EnvError {
+pub(in crate::pod) enum EnvError {
     #[error("env {variable}")]
     Part {
         variable: String,

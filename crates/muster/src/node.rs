@@ -1,0 +1,237 @@
+//! The node part of a process: the agent and the network of this machine.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use kube::Client;
+use muster_agent::logs::{LogError, Logs, Options, Target};
+use muster_agent::{Agent, Fleet, LogServer, RuntimeChoice, Start};
+use muster_apiserver::{ByteStream, DialError, FollowLog, LogOptions, NodeDialer, Previous, Timestamps};
+use muster_base::clock::SharedClock;
+use muster_base::error::chain;
+use muster_control::Informers;
+use muster_network::{DnsConfig, Network};
+
+use crate::failure::Failure;
+use crate::plane::Shared;
+
+/// Addresses of the pods of one machine, of all pods, of Services.
+const POD_CIDR: &str = "10.244.0.0/24";
+const CLUSTER_CIDR: &str = "10.244.0.0/16";
+const SERVICE_CIDR: &str = "10.96.0.0/16";
+const DNS_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
+const DOMAIN: &str = "cluster.local";
+const BRIDGE: &str = "muster0";
+const NETWORK_SWEEP: Duration = Duration::from_secs(300);
+
+/// Where pods reach services of this machine: the bridge's own address.
+pub(crate) const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 244, 0, 1);
+
+/// What the node part is told.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeConfig {
+    pub(crate) machine: String,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) runtime: RuntimeChoice,
+    pub(crate) address: Ipv4Addr,
+    pub(crate) logs: Option<LogServer>,
+}
+
+/// The directory of the agent.
+pub(crate) fn agent_dir(data_dir: &Path) -> PathBuf {
+    data_dir.join("agent")
+}
+
+/// The agent's read-only socket.
+pub(crate) fn probe_socket(data_dir: &Path) -> PathBuf {
+    agent_dir(data_dir).join("probe.sock")
+}
+
+/// The directory of the network's own record.
+pub(crate) fn network_dir(data_dir: &Path) -> PathBuf {
+    data_dir.join("network")
+}
+
+/// The runtime that was asked for.
+pub(crate) fn runtime(endpoint: Option<PathBuf>) -> RuntimeChoice {
+    endpoint.map_or(RuntimeChoice::Supervised, RuntimeChoice::Endpoint)
+}
+
+/// The address under which this machine reaches others; the bridge's where it reaches none.
+pub(crate) fn own_address() -> Ipv4Addr {
+    let outward = || -> std::io::Result<IpAddr> {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9))?;
+        Ok(socket.local_addr()?.ip())
+    };
+    match outward() {
+        Ok(IpAddr::V4(address)) if !address.is_unspecified() && !address.is_loopback() => address,
+        Ok(_) | Err(_) => GATEWAY,
+    }
+}
+
+/// The cgroup of a data directory's pods: two Musters on one machine share none.
+fn cgroup_parent(data_dir: &Path) -> String {
+    let sum =
+        data_dir.as_os_str().as_encoded_bytes().iter().fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| {
+            (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+    format!("/muster-{:08x}", sum >> 32)
+}
+
+/// The agent's settings; `down` needs the same to take everything back.
+pub(crate) fn agent_config(config: &NodeConfig) -> muster_agent::Config {
+    let dir = agent_dir(&config.data_dir);
+    muster_agent::Config {
+        pod_cidr: POD_CIDR.to_owned(),
+        cluster_dns: vec![DNS_ADDRESS.to_string()],
+        cluster_domain: DOMAIN.to_owned(),
+        cni_conf_dir: config.data_dir.join("cni"),
+        cgroup_parent: cgroup_parent(&config.data_dir),
+        runtime: config.runtime.clone(),
+        start: Start::OnOrder,
+        fleet: Fleet::Member,
+        logs: config.logs.clone(),
+        ..muster_agent::Config::new(&config.machine, IpAddr::V4(config.address), dir)
+    }
+}
+
+fn network_config(config: &NodeConfig) -> muster_network::Config {
+    let parse = |text: &str| text.parse().expect("the built-in networks are well written");
+    muster_network::Config {
+        node: config.machine.clone(),
+        data_dir: network_dir(&config.data_dir),
+        cni_conf_dir: config.data_dir.join("cni"),
+        cni_bin_dir: "/usr/lib/cni".into(),
+        bridge: BRIDGE.to_owned(),
+        pod_cidr: parse(POD_CIDR),
+        cluster_cidr: parse(CLUSTER_CIDR),
+        service_cidr: parse(SERVICE_CIDR),
+        dns: DnsConfig {
+            address: DNS_ADDRESS,
+            port: 53,
+            domain: DOMAIN.to_owned(),
+            resolv_conf: "/etc/resolv.conf".into(),
+        },
+        sweep: NETWORK_SWEEP,
+    }
+}
+
+/// Starts network and agent.
+pub(crate) async fn start(
+    config: &NodeConfig,
+    agent_client: Client,
+    network_client: Client,
+    shared: &Shared,
+) -> Result<Logs, Failure> {
+    if !nix::unistd::Uid::effective().is_root() {
+        return Err(Failure::Failed(
+            "the node part needs root: run Muster as root to run containers here".to_owned(),
+        ));
+    }
+    let clock = SharedClock::clone(&shared.clock);
+    let agent = Agent::build(agent_config(config), agent_client, clock, &mut shared.registry.lock())
+        .map_err(|error| Failure::failed("the agent cannot run here", &error))?;
+    let informers = Informers::new(network_client, shared.tasks.clone());
+    let network = Network::build(network_config(config), &informers, shared.metrics.clone())
+        .await
+        .map_err(|error| Failure::failed("the network of this node cannot be made", &error))?;
+    let _applied = network.run(&shared.tasks);
+    let handle =
+        agent.run(&shared.tasks).await.map_err(|error| Failure::failed("the agent cannot start", &error))?;
+    Ok(handle.logs)
+}
+
+/// Reads logs of this process's own agent, once there is one.
+pub(crate) struct OwnNode {
+    clock: SharedClock,
+    logs: Arc<OnceLock<Logs>>,
+}
+
+impl OwnNode {
+    pub(crate) fn new(clock: SharedClock) -> Self {
+        Self { clock, logs: Arc::default() }
+    }
+
+    /// Where the agent's logs are put when it has started.
+    pub(crate) fn slot(&self) -> Arc<OnceLock<Logs>> {
+        Arc::clone(&self.logs)
+    }
+
+    fn open(&self, node: &str, options: &LogOptions) -> Result<ByteStream, DialError> {
+        let Some(logs) = self.logs.get() else {
+            let reason = "the node part of this process is off; `muster status` says why".to_owned();
+            return Err(DialError::Unreachable { node: node.to_owned(), reason });
+        };
+        let target = Target {
+            namespace: options.namespace.clone(),
+            pod: options.pod.clone(),
+            container: options.container.clone(),
+        };
+        let stream = logs.stream(target, wanted(options), &self.clock).map_err(|error| refused(&error))?;
+        let bytes = stream.filter_map(|frame| async move {
+            match frame {
+                Ok(frame) => frame.into_data().ok(),
+                Err(error) => {
+                    tracing::warn!(%error, "a log cannot be read on");
+                    None
+                }
+            }
+        });
+        Ok(Box::pin(bytes))
+    }
+}
+
+fn refused(error: &LogError) -> DialError {
+    let reason = chain(error);
+    match error {
+        LogError::NoPod { .. } | LogError::NoContainer { .. } => DialError::NotFound { reason },
+        LogError::NotStarted { .. } | LogError::NoPrevious { .. } | LogError::Read { .. } => {
+            DialError::BadRequest { reason }
+        }
+    }
+}
+
+fn wanted(options: &LogOptions) -> Options {
+    use muster_agent::logs::{Follow, Since, Timestamps as Shown, Which};
+    let seconds = options.since_seconds.map(Since::Seconds);
+    Options {
+        which: match options.previous {
+            Previous::No => Which::Current,
+            Previous::Yes => Which::Previous,
+        },
+        tail_lines: options.tail_lines,
+        since: seconds.or(options.since_time.map(Since::Time)),
+        limit_bytes: options.limit_bytes,
+        timestamps: match options.timestamps {
+            Timestamps::No => Shown::Hide,
+            Timestamps::Yes => Shown::Show,
+        },
+        follow: match options.follow {
+            FollowLog::No => Follow::ToTheEnd,
+            FollowLog::Yes => Follow::ForEver,
+        },
+    }
+}
+
+impl NodeDialer for OwnNode {
+    fn logs(&self, node: &str, options: LogOptions) -> BoxFuture<'static, Result<ByteStream, DialError>> {
+        Box::pin(std::future::ready(self.open(node, &options)))
+    }
+}
+
+/// The log endpoint for an API server elsewhere.
+pub(crate) fn log_server(address: Ipv4Addr, client_ca: PathBuf) -> LogServer {
+    LogServer {
+        address: SocketAddr::new(IpAddr::V4(address), 10250),
+        tls: muster_agent::logs::Tls {
+            client_ca,
+            readers: vec!["system:masters".to_owned(), "kube-apiserver".to_owned()],
+            names: vec![address.to_string()],
+        },
+    }
+}

@@ -1,0 +1,149 @@
+//! What each part of Muster may do in the API: its least privilege, in one table.
+
+use muster_apiserver::authz::Rule;
+
+/// Installs kinds and built-in objects, and holds the leader lease.
+pub(crate) const FLEET: &str = "fleet";
+pub(crate) const MACHINES: &str = "machines";
+pub(crate) const WORKFLOW: &str = "workflow";
+pub(crate) const AGENT: &str = "agent";
+pub(crate) const NETWORK: &str = "network";
+pub(crate) const DOCTOR: &str = "doctor";
+pub(crate) const SCHEDULER: &str = "scheduler";
+
+const OURS: &str = muster_api::GROUP;
+const READ: &[&str] = &["get", "list", "watch"];
+
+fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> Rule {
+    let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    Rule {
+        groups: vec![group.to_owned()],
+        resources: owned(resources),
+        verbs: owned(verbs),
+        ..Rule::default()
+    }
+}
+
+fn fleet() -> Vec<Rule> {
+    vec![
+        rule(
+            "apiextensions.k8s.io",
+            &["customresourcedefinitions"],
+            &["get", "list", "watch", "create", "update"],
+        ),
+        rule(OURS, &["machineroles", "workflows"], &["create"]),
+        rule("coordination.k8s.io", &["leases"], &["get", "create", "update"]),
+    ]
+}
+
+fn machines() -> Vec<Rule> {
+    let kinds =
+        &["sites", "machines", "machineroles", "inventories", "problems", "disruptions", "disruptionbudgets"];
+    vec![
+        rule(OURS, kinds, READ),
+        rule(
+            OURS,
+            &["machines/status", "problems/status", "disruptions/status", "disruptionbudgets/status"],
+            &["update"],
+        ),
+        rule(OURS, &["sites/status", "machineroles/status"], &["patch"]),
+    ]
+}
+
+fn workflow() -> Vec<Rule> {
+    let kinds = &[
+        "workflows",
+        "runs",
+        "machines",
+        "inventories",
+        "problems",
+        "machineroles",
+        "orders",
+        "disruptions",
+    ];
+    vec![
+        rule(OURS, kinds, READ),
+        rule(OURS, &["runs", "orders", "disruptions"], &["create"]),
+        rule(OURS, &["disruptions"], &["patch"]),
+        rule(OURS, &["runs/status", "workflows/status", "machines/status"], &["update"]),
+        rule("", &["nodes"], &["get", "list", "watch", "patch"]),
+    ]
+}
+
+fn agent() -> Vec<Rule> {
+    vec![
+        rule("", &["pods"], &["get", "list", "watch", "delete"]),
+        rule("", &["pods/status"], &["patch", "update"]),
+        rule("", &["nodes"], &["get", "list", "watch", "create", "patch", "update"]),
+        rule("", &["nodes/status"], &["patch", "update"]),
+        rule("", &["configmaps", "secrets", "services"], READ),
+        rule("", &["serviceaccounts/token"], &["create"]),
+        rule("", &["events"], &["create", "get", "patch"]),
+        rule("coordination.k8s.io", &["leases"], &["get", "create", "update", "patch"]),
+        rule(OURS, &["orders"], READ),
+        rule(OURS, &["orders/status"], &["patch", "update"]),
+        rule(OURS, &["machines"], READ),
+        rule(OURS, &["inventories"], &["get", "list", "watch", "create"]),
+        rule(OURS, &["inventories/status"], &["patch", "update"]),
+    ]
+}
+
+fn network() -> Vec<Rule> {
+    vec![rule("", &["services"], READ), rule("discovery.k8s.io", &["endpointslices"], READ)]
+}
+
+/// Reads, and writes Problems: nothing else.
+fn doctor() -> Vec<Rule> {
+    vec![
+        rule(OURS, &["machines", "inventories", "machineroles", "problems"], READ),
+        rule("", &["nodes"], READ),
+        rule(OURS, &["problems"], &["create"]),
+        rule(OURS, &["problems/status"], &["update"]),
+    ]
+}
+
+/// Every part with its rules.
+pub(crate) fn table() -> Vec<(&'static str, Vec<Rule>)> {
+    let mut table = vec![
+        (FLEET, fleet()),
+        (MACHINES, machines()),
+        (WORKFLOW, workflow()),
+        (AGENT, agent()),
+        (NETWORK, network()),
+        (DOCTOR, doctor()),
+    ];
+    let of_scheduler = muster_scheduler::rules::RULES;
+    table.push((SCHEDULER, of_scheduler.iter().map(|r| rule(r.group, r.resources, r.verbs)).collect()));
+    for component in muster_workloads::rules::components() {
+        let rules = muster_workloads::rules::rules(component);
+        table.push((component, rules.iter().map(|r| rule(r.group, r.resources, r.verbs)).collect()));
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_doctor_writes_problems_and_nothing_else() {
+        for rule in doctor() {
+            let writes = rule.verbs.iter().any(|verb| !READ.contains(&verb.as_str()));
+            let problems = rule.resources.iter().all(|resource| resource.starts_with("problems"));
+            assert!(!writes || (problems && rule.groups == [OURS]), "{rule:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_has_a_wildcard_and_only_parts_that_must_read_secrets() {
+        for (component, rules) in table() {
+            for rule in rules {
+                let words = rule.verbs.iter().chain(&rule.groups).chain(&rule.resources);
+                let collector = component.contains("garbage") || component.contains("namespace");
+                assert!(collector || !words.into_iter().any(|word| word == "*"), "{component}: {rule:?}");
+                let secrets = rule.resources.iter().any(|resource| resource == "secrets");
+                assert!(!secrets || component == AGENT, "{component} reads secrets");
+            }
+        }
+    }
+}
