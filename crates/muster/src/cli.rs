@@ -99,6 +99,9 @@ pub(crate) struct UpArgs {
     /// Name of this machine; else its host name
     #[arg(long, value_name = "NAME")]
     pub(crate) machine: Option<String>,
+    /// Run the control plane alone, no containers on this machine
+    #[arg(long)]
+    pub(crate) without_node: bool,
 }
 
 #[derive(Debug, Clone, Args)]

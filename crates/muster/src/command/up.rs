@@ -1,9 +1,10 @@
 //! `muster up`: a whole cluster on this machine.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use muster_agent::logs::Logs;
 use muster_apiserver::Identity;
 
 use super::controllers::{self, FleetClients, FleetConfig};
@@ -20,11 +21,19 @@ pub(crate) const NODE_OFF: &str = "node-off";
 /// The process that holds the data directory.
 pub(crate) const PID: &str = "muster.pid";
 
+/// Whether this machine is to run containers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NodePart {
+    On,
+    Off,
+}
+
 const SWEEP_EVERY: Duration = Duration::from_secs(15 * 60);
 
 pub(crate) async fn run(args: UpArgs) -> Result<(), Failure> {
     let began = Instant::now();
     let machine = machine_name(args.machine)?;
+    let part = if args.without_node { NodePart::Off } else { NodePart::On };
     let data_dir = prepare(&args.data.data_dir)?;
     let shared = Shared::new(clock());
     let own_node = Arc::new(OwnNode::new(clock()));
@@ -52,21 +61,9 @@ pub(crate) async fn run(args: UpArgs) -> Result<(), Failure> {
         address: node::own_address(),
         logs: None,
     };
-    let part =
-        node::start(&config, plane.client(rights::AGENT), plane.client(rights::NETWORK), &shared).await;
-    match part {
-        Ok(logs) => {
-            remove_file(&data_dir.join(NODE_OFF))?;
-            plane.serve_also(node::GATEWAY).await?;
-            if slot.set(logs).is_err() {
-                tracing::error!("the node part was started twice");
-            }
-            start_doctor(&plane, &config, &shared)?;
-        }
-        Err(reason) => {
-            tracing::warn!(%reason, "the node part is off");
-            write(&data_dir.join(NODE_OFF), &reason.to_string())?;
-        }
+    if let Err(reason) = start_node(part, &plane, &config, &shared, &slot).await {
+        tracing::warn!(%reason, "the node part is off");
+        write(&data_dir.join(NODE_OFF), &reason.to_string())?;
     }
     let ended = tokio::select! {
         ended = signals::run_until_told(&shared.tasks) => ended,
@@ -74,6 +71,27 @@ pub(crate) async fn run(args: UpArgs) -> Result<(), Failure> {
     };
     remove_file(&data_dir.join(PID))?;
     ended
+}
+
+/// Network, agent, the API where pods reach it, the doctor.
+async fn start_node(
+    part: NodePart,
+    plane: &Plane,
+    config: &NodeConfig,
+    shared: &Shared,
+    slot: &OnceLock<Logs>,
+) -> Result<(), Failure> {
+    if part == NodePart::Off {
+        return Err(Failure::Failed("it was started with --without-node".to_owned()));
+    }
+    let clients = (plane.client(rights::AGENT), plane.client(rights::NETWORK));
+    let logs = node::start(config, clients.0, clients.1, shared).await?;
+    remove_file(&config.data_dir.join(NODE_OFF))?;
+    plane.serve_also(node::GATEWAY).await?;
+    if slot.set(logs).is_err() {
+        tracing::error!("the node part was started twice");
+    }
+    start_doctor(plane, config, shared)
 }
 
 /// The doctor's own identity and process.

@@ -1,0 +1,86 @@
+//! The same story on the real Kubernetes: its API server, controllers and scheduler; Muster's controllers, agent, doctor.
+
+use std::path::PathBuf;
+
+use crate::harness::{Cluster, MACHINE, Process, done, needs_containers, root};
+use crate::story::{Trouble, heals_a_hung_runtime, runs_the_application, takes_the_machine_in};
+
+/// The control plane that `tests/upstream/up` starts; ended with the test.
+struct Upstream {
+    directory: PathBuf,
+}
+
+impl Upstream {
+    fn start(cluster: &mut Cluster) -> Self {
+        let directory = cluster.path("upstream");
+        let mut command = cluster.namespace.command(root().join("tests/upstream/up").to_str().unwrap());
+        done(command.arg(&directory).env("UPSTREAM_NO_FSYNC", "true"));
+        cluster.kubeconfig = directory.join("kubeconfig");
+        Self { directory }
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        done(std::process::Command::new(root().join("tests/upstream/down")).arg(&self.directory));
+    }
+}
+
+fn controllers(cluster: &Cluster) -> Process {
+    cluster.service("controllers", &["controllers"])
+}
+
+/// Kills the controllers and starts them again; agent and doctor live on.
+struct KilledControllers(Process);
+
+impl KilledControllers {
+    fn strike(&mut self, cluster: &Cluster) {
+        self.0.kill();
+        self.0 = controllers(cluster);
+    }
+}
+
+impl Trouble for KilledControllers {
+    fn at_filing(&mut self, cluster: &Cluster) {
+        self.strike(cluster);
+    }
+
+    fn at_probation(&mut self, cluster: &Cluster) {
+        self.strike(cluster);
+    }
+}
+
+#[test]
+#[ignore = "make test-foreign runs it"]
+fn the_story_holds_on_the_real_kubernetes_with_the_controllers_killed_in_the_middle() {
+    needs_containers!();
+    let mut cluster = Cluster::new();
+    let _upstream = Upstream::start(&mut cluster);
+    let manager = controllers(&cluster);
+    let data_dir = cluster.data_dir.to_str().unwrap();
+    let client_ca = cluster.path("upstream/ca.crt");
+    let agent =
+        ["agent", "--data-dir", data_dir, "--machine", MACHINE, "--client-ca", client_ca.to_str().unwrap()];
+    let _agent = cluster.service("agent", &agent);
+    let socket = cluster.data_dir.join("agent/probe.sock");
+    let kubeconfig = cluster.kubeconfig.to_str().unwrap();
+    let doctor = [
+        "doctor",
+        "--kubeconfig",
+        kubeconfig,
+        "--machine",
+        MACHINE,
+        "--probe-socket",
+        socket.to_str().unwrap(),
+    ];
+    crate::harness::wait_for("Muster's kinds", std::time::Duration::from_secs(60), || {
+        let output = cluster.kubectl(&["get", "workflows", "restart-runtime"]);
+        if output.status.success() { Ok(()) } else { Err(manager.words()) }
+    });
+    let _doctor = cluster.service("doctor", &doctor);
+    takes_the_machine_in(&cluster);
+    let address = runs_the_application(&cluster);
+    let logs = cluster.kubectl(&["logs", "deployment/hello", "--tail=1"]);
+    assert!(logs.status.success(), "{}", String::from_utf8_lossy(&logs.stderr));
+    heals_a_hung_runtime(&cluster, &address, &mut KilledControllers(manager));
+}

@@ -1,0 +1,9 @@
+//! The real binary: whole stories on real containers, crashes, refusals.
+
+#![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
+
+mod crash;
+mod foreign;
+mod harness;
+mod refusals;
+mod story;
