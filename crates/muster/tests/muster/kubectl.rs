@@ -19,9 +19,8 @@ fn goldens() -> PathBuf {
 
 /// A command inside the cluster's namespace that finds kubectl, the cluster, `$SAMPLE` and the manifests.
 fn inside(cluster: &Cluster, program: &str) -> Command {
-    let mut command = cluster.namespace.command("env");
+    let mut command = cluster.namespace.command(program);
     command
-        .arg(program)
         .current_dir(goldens())
         .env("KUBECONFIG", &cluster.kubeconfig)
         .env("KUBECACHEDIR", cluster.path("cache"))
@@ -53,7 +52,7 @@ fn kubectl_reads_as_on_any_cluster() {
     wait_for("kubeconfig", Duration::from_secs(20), || {
         if cluster.kubeconfig.exists() { Ok(()) } else { Err("no file".to_owned()) }
     });
-    wait_for("machines to be served", Duration::from_secs(20), || cluster.get(&["machines"]).map(|_| ()));
+    wait_for("role worker", Duration::from_secs(20), || cluster.get(&["machinerole", "worker"]).map(|_| ()));
     takes_the_machine_in(&cluster);
     let computer = computer(&cluster);
     let steady = |line: &str| {

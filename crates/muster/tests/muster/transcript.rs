@@ -12,7 +12,7 @@ pub(crate) fn replay(text: &str, mut shell: impl FnMut() -> Command, steady: imp
         }
         let Some(command) = line.strip_prefix("$ ") else { continue };
         let output = shell()
-            .args(["bash", "-c", &format!("exec 2>&1; {command}")])
+            .args(["-c", &format!("exec 2>&1; {command}")])
             .stdin(Stdio::null())
             .output()
             .unwrap();
