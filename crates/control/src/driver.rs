@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_base::backoff::Backoff;
-use muster_base::error::chain;
 use muster_base::task::{Kind, Tasks};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -128,7 +127,7 @@ impl<P: Pass> Shared<P> {
         let result = tokio::time::timeout(self.driver.timeout, self.pass.pass(&key)).await;
         match result {
             Ok(Ok(outcome)) => self.succeeded(queue, &key, cause, outcome),
-            Ok(Err(error)) => self.failed(queue, &key, &chain(&error)),
+            Ok(Err(error)) => self.failed(queue, &key, &crate::explain(&error)),
             Err(_) => self.failed(queue, &key, "the pass took too long and was given up"),
         }
         queue.done(&key);

@@ -170,7 +170,7 @@ impl<K: Watched> Informer<K> {
                 Err(error) => {
                     tracing::warn!(
                         kind = %K::kind(&()),
-                        error = muster_base::error::chain(&error),
+                        error = crate::explain(&error),
                         "a watch was interrupted and is taken up again"
                     );
                 }

@@ -11,7 +11,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 use muster_base::clock::SharedClock;
-use muster_base::error::chain;
 use muster_base::task::Tasks;
 use tokio::time::Instant;
 
@@ -69,7 +68,7 @@ where
             Some(Err(error)) => {
                 tracing::warn!(
                     lease = config.name,
-                    error = chain(&error),
+                    error = crate::explain(&error),
                     "the leader lease could not be read"
                 );
                 false
@@ -100,7 +99,7 @@ async fn hold(api: &Api<Lease>, config: &LeaseConfig, clock: &SharedClock, tasks
             Ok(Err(error)) => {
                 tracing::warn!(
                     lease = config.name,
-                    error = chain(&error),
+                    error = crate::explain(&error),
                     "the leader lease could not be renewed"
                 );
                 if renewed.elapsed() >= config.duration {
@@ -112,7 +111,7 @@ async fn hold(api: &Api<Lease>, config: &LeaseConfig, clock: &SharedClock, tasks
     if let Err(error) = release(api, config).await {
         tracing::warn!(
             lease = config.name,
-            error = chain(&error),
+            error = crate::explain(&error),
             "the leader lease could not be given back"
         );
     }

@@ -65,6 +65,23 @@ impl fmt::Display for ObjectKey {
     }
 }
 
+/// An error for the log: what the API itself said, where it said something, else the whole chain.
+pub fn explain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = String::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(kube::Error::Api(status)) = error.downcast_ref::<kube::Error>() {
+            return text + &status.message;
+        }
+        if error.source().is_none() {
+            return text + &error.to_string();
+        }
+        text += &format!("{error}: ");
+        next = error.source();
+    }
+    text
+}
+
 /// Whether the API answered that the object was not there.
 pub fn is_not_found(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 404)

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use muster_base::error::chain;
 use muster_base::task::{Kind, Tasks};
 
 use crate::ObjectKey;
@@ -76,7 +75,7 @@ impl Sweep {
                 Err(error) => {
                     tracing::warn!(
                         controller = self.controller,
-                        error = chain(&error),
+                        error = crate::explain(&error),
                         "a sweep could not list"
                     );
                 }

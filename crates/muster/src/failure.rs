@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
 
-use muster_base::error::chain;
+use muster_control::explain;
 
 /// Why a command ended. What it says is for a person: what, where, what to do.
 #[derive(Debug)]
@@ -17,8 +17,8 @@ pub(crate) enum Failure {
 
 impl Failure {
     /// Failed, with everything under `error`.
-    pub(crate) fn failed(what: impl fmt::Display, error: &dyn Error) -> Self {
-        Self::Failed(format!("{what}: {}", chain(error)))
+    pub(crate) fn failed(what: impl fmt::Display, error: &(dyn Error + 'static)) -> Self {
+        Self::Failed(format!("{what}: {}", explain(error)))
     }
 
     /// A request to the API that did not succeed; one the API refuses changed nothing.

@@ -83,12 +83,13 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
 }
 
 impl Plane {
-    /// Opens the data directory, builds the API server and serves it. Nothing is left behind when it fails.
+    /// Opens the data directory, takes the port and builds the API server. Clients wait at the port until it is
+    /// served. Nothing is left behind when it fails.
     pub(crate) async fn start(
         config: &PlaneConfig,
         shared: &Shared,
         dialer: Arc<dyn NodeDialer>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<(Self, TcpListener), Failure> {
         let store = open_store(&config.data_dir)?;
         let listener = bind(config.listen).await?;
         let bound = listener.local_addr().map_err(|error| Failure::failed("cannot listen", &error))?;
@@ -98,7 +99,9 @@ impl Plane {
         let host =
             nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let names = ServingNames { dns: if host.is_empty() { Vec::new() } else { vec![host] }, addresses };
-        let failed = |error: &dyn std::error::Error| Failure::failed("cannot make the cluster's keys", error);
+        let failed = |error: &(dyn std::error::Error + 'static)| {
+            Failure::failed("cannot make the cluster's keys", error)
+        };
         let pki =
             Pki::open(&config.data_dir.join("pki"), &names, shared.clock.now()).map_err(|e| failed(&e))?;
         let registry = Arc::clone(&shared.registry);
@@ -122,15 +125,15 @@ impl Plane {
         let host = if bound.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { bound.ip() };
         let address = format!("https://{}", SocketAddr::new(host, bound.port()));
         let plane = Self { server, pki, tls, port: bound.port(), address, shared: shared.clone() };
-        plane.serve(listener);
         plane.write_kubeconfig(
             &kubeconfig(&config.data_dir),
             &Identity::new("muster:admin", &["system:masters"]),
         )?;
-        Ok(plane)
+        Ok((plane, listener))
     }
 
-    fn serve(&self, listener: TcpListener) {
+    /// Lets clients in through the port.
+    pub(crate) fn serve(&self, listener: TcpListener) {
         let (server, tls, token) =
             (self.server.clone(), Tls::clone(&self.tls), self.shared.tasks.shutdown_token());
         self.shared.tasks.spawn(Kind::Service, "api port", async move {

@@ -6,6 +6,7 @@ use muster_api::probe::{Readings, RuntimeState};
 use muster_base::clock::SharedClock;
 use muster_base::error::chain;
 use muster_base::task::Tasks;
+use muster_control::{explain, is_conflict};
 use std::time::Duration;
 
 use crate::config::Config;
@@ -85,12 +86,19 @@ impl Doctor {
         let now = self.clock.now();
         for (report, diagnosis) in &mut self.cases {
             diagnosis.take(&sign(diagnosis.rule.class, &seen), boot_id, now);
-            if let Err(error) = report.file(diagnosis, now).await {
-                tracing::warn!(
+            match report.file(diagnosis, now).await {
+                Ok(()) => {}
+                Err(error) if is_conflict(&error) => {
+                    tracing::debug!(
+                        class = diagnosis.rule.class,
+                        "a problem changed meanwhile; the next round files it"
+                    );
+                }
+                Err(error) => tracing::warn!(
                     class = diagnosis.rule.class,
-                    error = chain(&error),
+                    error = explain(&error),
                     "a problem could not be filed yet; the next round files it"
-                );
+                ),
             }
         }
     }

@@ -30,6 +30,11 @@ fn order(name: &str, verb: Verb, service: Option<Service>, deadline: u64, attemp
     Step { order: Some(OrderTemplate { verb, arguments }), attempts, ..step(name, Action::Order, deadline) }
 }
 
+/// A check that fails once may have been interrupted; one that fails three times tells of the machine.
+fn probation() -> Step {
+    Step { attempts: 3, ..step("probation", Action::Probation, 120) }
+}
+
 /// Kernel features, kernel settings, runtime, node, probation.
 pub fn install_role() -> Workflow {
     let spec = WorkflowSpec {
@@ -40,7 +45,7 @@ pub fn install_role() -> Workflow {
             order("kernel-settings", Verb::EnsureSysctls, None, 60, 2),
             order("start-runtime", Verb::StartService, Some(Service::Containerd), 120, 3),
             order("register-node", Verb::RegisterNode, None, 60, 3),
-            step("probation", Action::Probation, 300),
+            probation(),
             step("healthy", Action::Healthy, 60),
         ],
         finally: Vec::new(),
@@ -56,8 +61,8 @@ pub fn restart_runtime() -> Workflow {
         steps: vec![
             step("grant", Action::Disrupt, 3600),
             step("cordon", Action::Cordon, 60),
-            order("restart-runtime", Verb::RestartService, Some(Service::Containerd), 120, 2),
-            step("probation", Action::Probation, 300),
+            order("restart-runtime", Verb::RestartService, Some(Service::Containerd), 120, 3),
+            probation(),
             step("uncordon", Action::Uncordon, 60),
             step("healthy", Action::Healthy, 60),
         ],

@@ -39,13 +39,14 @@ pub(crate) async fn run(args: UpArgs) -> Result<(), Failure> {
     let own_node = Arc::new(OwnNode::new(clock()));
     let slot = own_node.slot();
     let config = PlaneConfig { data_dir: data_dir.clone(), listen: args.listen, pods_reach: node::GATEWAY };
-    let plane = Plane::start(&config, &shared, own_node).await?;
+    let (plane, port) = Plane::start(&config, &shared, own_node).await?;
     write(&data_dir.join(PID), &std::process::id().to_string())?;
-    let ready_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    tracing::info!(ready_ms, kubeconfig = %kubeconfig(&data_dir).display(), "the control plane is ready");
     plane.start_controllers();
     let fleet = plane.client(rights::FLEET);
     controllers::prepare(&fleet).await?;
+    plane.serve(port);
+    let ready_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(ready_ms, kubeconfig = %kubeconfig(&data_dir).display(), "the control plane is ready");
     let clients = FleetClients {
         leader: fleet,
         machines: plane.client(rights::MACHINES),

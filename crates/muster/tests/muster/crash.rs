@@ -70,11 +70,11 @@ fn no_acknowledged_write_is_lost_by_fifty_kills_under_load() {
     for round in 0..KILLS {
         let mut server = control_plane(&data_dir, port, &log);
         wait_for("ready API", Duration::from_secs(30), || block_on(client(&data_dir)).map(drop));
-        let killed_after = Duration::from_millis(u64::from(20 + round * 37 % 300));
+        let killed_after = Duration::from_millis(u64::from(60 + round * 37 % 300));
         let (noted, dir) = (Arc::clone(&acknowledged), data_dir.clone());
         let writers = std::thread::spawn(move || {
             block_on(async {
-                let client = client(&dir).await.unwrap();
+                let Ok(client) = client(&dir).await else { return };
                 let work =
                     (0..WRITERS).map(|writer| write_until_killed(client.clone(), round, writer, &noted));
                 join_all(work).await;
@@ -85,9 +85,12 @@ fn no_acknowledged_write_is_lost_by_fifty_kills_under_load() {
         writers.join().unwrap();
     }
     let _server = control_plane(&data_dir, port, &log);
-    let client = wait_for("ready API", Duration::from_secs(30), || block_on(client(&data_dir)));
-    let api: Api<ConfigMap> = Api::namespaced(client, "default");
-    let found = block_on(api.list(&ListParams::default())).unwrap();
+    let read = async {
+        let api: Api<ConfigMap> = Api::namespaced(client(&data_dir).await?, "default");
+        api.list(&ListParams::default()).await.map_err(|error| error.to_string())
+    };
+    wait_for("ready API", Duration::from_secs(30), || block_on(client(&data_dir)).map(drop));
+    let found = block_on(read).unwrap();
     let found: BTreeSet<String> = found.iter().map(|object| object.name_any()).collect();
     let acknowledged = acknowledged.lock().unwrap();
     let lost: Vec<&String> = acknowledged.difference(&found).collect();

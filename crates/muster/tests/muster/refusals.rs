@@ -53,7 +53,7 @@ fn a_taken_port_is_refused_with_what_to_do() {
 fn segments(data_dir: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> =
         fs::read_dir(data_dir.join("store")).unwrap().flatten().map(|entry| entry.path()).collect();
-    found.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
+    found.retain(|path| path.extension().is_some_and(|extension| extension == "wal"));
     found.sort();
     found
 }

@@ -37,8 +37,10 @@ const LIMIT: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The status is repeated this often although nothing changed.
 const REPEAT: Duration = Duration::from_secs(300);
-/// One slow answer is no verdict; this long without any is.
-const SILENCE: Duration = Duration::from_secs(10);
+/// A runtime that hangs takes no traffic from the containers it had started: the doctor files it within seconds and the
+/// node is cordoned. Only a silence that no repair has ended makes the node unready and takes its pods out of Services;
+/// upstream waits about two minutes.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// Keeps the node registered and tells how it is.
 pub struct Keeper {

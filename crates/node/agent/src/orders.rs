@@ -135,6 +135,10 @@ impl Desk {
                 ledger.end(&Key::of(order), answer.clone()).map_err(failed)?;
                 self.answer(order, answer).await
             }
+            Verdict::New if order.spec.expires_at.is_some_and(|end| end <= now) => {
+                let message = "it expired before this machine could begin".to_owned();
+                self.answer(order, status(OrderPhase::Refused, message, String::new(), None, Some(now))).await
+            }
             Verdict::New => {
                 ledger.begin(&Key::of(order), order.spec.generation, now).map_err(failed)?;
                 let answer = self.carry_out(order, now).await?;

@@ -88,7 +88,13 @@ pub(super) struct Memory {
     pub(super) places: Places,
     pub(super) refresh: Option<Timestamp>,
     ips: Option<(String, Vec<String>)>,
-    written: Option<PodStatus>,
+    written: Option<Written>,
+}
+
+/// The status written last, and the version of the object it made.
+struct Written {
+    status: PodStatus,
+    version: u64,
 }
 
 /// When to look again.
@@ -312,7 +318,7 @@ impl Worker {
         let Known::Pod(pod) = known else { return };
         let view = View {
             pod,
-            written: self.memory.written.as_ref(),
+            written: self.memory.written.as_ref().map(|written| &written.status),
             world,
             probes: &self.memory.probes,
             failures: &self.memory.failures,
@@ -321,11 +327,14 @@ impl Worker {
             now: self.context.clock.now(),
         };
         let status = status::of(&view);
-        if self.memory.written.as_ref().or(pod.status.as_ref()) == Some(&status) {
+        let last = self.memory.written.as_ref();
+        let same = last.map(|written| &written.status).or(pod.status.as_ref()) == Some(&status);
+        let echoed = last.is_some_and(|written| written.version <= status::version(pod));
+        if same && !(echoed && status::is_overruled(pod, &status)) {
             return;
         }
         match status::write(&self.context.client, pod, &status).await {
-            Ok(()) => self.memory.written = Some(status),
+            Ok(version) => self.memory.written = Some(Written { status, version }),
             Err(error) => {
                 tracing::debug!(
                     pod = self.uid,
