@@ -19,6 +19,7 @@ mod act;
 pub(crate) mod container;
 mod driver;
 pub(crate) mod field;
+mod links;
 pub(crate) mod objects;
 pub mod plan;
 mod probe;
