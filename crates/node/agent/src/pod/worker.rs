@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::events::{About, Happened};
 use super::objects::Objects;
 use super::plan::{self, Actual, ContainerView, Desired, Plan, SandboxView};
 use super::probe::{Answer, Kind, Probes, Question, Target, ask};
@@ -177,6 +178,10 @@ impl Worker {
     fn hear(&mut self, question: &Question, answer: Result<(), String>) {
         if let Err(why) = &answer {
             tracing::debug!(pod = self.uid, container = question.container, kind = ?question.kind, why, "probe failed");
+            self.say(
+                &question.container,
+                Happened::warning("Unhealthy", format!("{:?} probe failed: {why}", question.kind)),
+            );
         }
         let good = if answer.is_ok() { Answer::Good } else { Answer::Bad };
         let now = self.context.clock.now();
@@ -185,6 +190,19 @@ impl Worker {
         {
             tracing::info!(pod = self.uid, container = question.container, kind = ?question.kind, answer = ?good, "probe settled");
         }
+    }
+
+    fn say(&self, container: &str, what: Happened) {
+        if let Some(pod) = self.mailbox.known.lock().pod() {
+            self.context.events.tell(pod, About::Container(container), what);
+        }
+    }
+
+    /// `name_namespace(uid)`, as the kubelet names a pod in its messages.
+    fn title(&self, pod: &Pod) -> String {
+        let [name, namespace] =
+            [&pod.metadata.name, &pod.metadata.namespace].map(|text| text.as_deref().unwrap_or_default());
+        format!("{name}_{namespace}({})", self.uid)
     }
 
     /// One round: observe, plan, act, tell.
@@ -325,7 +343,14 @@ impl Worker {
             return;
         }
         match status::write(&self.context.client, pod, &status).await {
-            Ok(()) => self.memory.written = Some(status),
+            Ok(()) => {
+                self.memory.written = Some(status);
+                for name in plan.backing_off.keys() {
+                    let text =
+                        format!("Back-off restarting failed container {name} in pod {}", self.title(pod));
+                    self.say(name, Happened::warning("BackOff", text));
+                }
+            }
             Err(error) => {
                 tracing::debug!(
                     pod = self.uid,
