@@ -4,18 +4,19 @@ use std::process::{Command, Stdio};
 
 /// Runs the commands of a transcript, in order, and gives the transcript as it reads now. Lines that start with `#` and
 /// empty lines before a command stay; every other line is what a command printed last time.
-pub(crate) fn replay(text: &str, mut shell: impl FnMut() -> Command, steady: impl Fn(&str) -> String) -> String {
+pub(crate) fn replay(
+    text: &str,
+    mut shell: impl FnMut() -> Command,
+    steady: impl Fn(&str) -> String,
+) -> String {
     let mut now = String::new();
     for line in text.lines() {
         if line.starts_with('#') {
             now.push_str(&format!("{line}\n"));
         }
         let Some(command) = line.strip_prefix("$ ") else { continue };
-        let output = shell()
-            .args(["-c", &format!("exec 2>&1; {command}")])
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+        let output =
+            shell().args(["-c", &format!("exec 2>&1; {command}")]).stdin(Stdio::null()).output().unwrap();
         let printed = String::from_utf8_lossy(&output.stdout).into_owned();
         now.push_str(&format!("$ {command}\n"));
         for line in printed.lines().filter(|line| !line.trim().is_empty()) {
@@ -34,7 +35,8 @@ pub(crate) fn steady(line: &str) -> String {
     let line = dates(line);
     let indent = line.len() - line.trim_start().len();
     let (spaces, rest) = line.split_at(indent);
-    let cells: Vec<String> = rest.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(cell).collect();
+    let cells: Vec<String> =
+        rest.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(cell).collect();
     numbered(&format!("{spaces}{}", cells.join("  ")))
 }
 
@@ -153,13 +155,22 @@ fn generated(word: &str) -> String {
 #[test]
 fn a_steady_line_keeps_what_a_person_reads_and_drops_what_a_run_makes_up() {
     let rows = [
-        ("hello-8b7b5ddf7-596f4   1/1     Running   0          114s   10.244.0.4   node1", "hello-HASH-RANDOM  1/1  Running  0  AGE  POD-ADDRESS  node1"),
-        ("service/kubernetes   ClusterIP   10.96.0.1      <none>        443/TCP   1m4s", "service/kubernetes  ClusterIP  10.96.0.1  <none>  443/TCP  AGE"),
+        (
+            "hello-8b7b5ddf7-596f4   1/1     Running   0          114s   10.244.0.4   node1",
+            "hello-HASH-RANDOM  1/1  Running  0  AGE  POD-ADDRESS  node1",
+        ),
+        (
+            "service/kubernetes   ClusterIP   10.96.0.1      <none>        443/TCP   1m4s",
+            "service/kubernetes  ClusterIP  10.96.0.1  <none>  443/TCP  AGE",
+        ),
         ("Start Time:       Mon, 23 Nov 2026 07:49:06 +0000", "Start Time:  TIME"),
         ("  creationTimestamp: \"2026-11-23T07:49:02.978969304Z\"", "  creationTimestamp: \"TIME\""),
         ("    uid: 94442764-6033-4419-a3c1-daacd58d6864", "    uid: UID"),
         ("    resourceVersion: \"257\"", "    resourceVersion: N"),
-        ("Tolerations:                  node.kubernetes.io/not-ready:NoExecute op=Exists for 300s", "Tolerations:  node.kubernetes.io/not-ready:NoExecute op=Exists for 300s"),
+        (
+            "Tolerations:                  node.kubernetes.io/not-ready:NoExecute op=Exists for 300s",
+            "Tolerations:  node.kubernetes.io/not-ready:NoExecute op=Exists for 300s",
+        ),
     ];
     for (line, expected) in rows {
         assert_eq!(steady(line), expected);
