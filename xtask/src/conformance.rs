@@ -47,6 +47,10 @@ pub(crate) struct Options {
     /// Begin no further spec after this many seconds, and count those that were not begun
     #[arg(long, value_name = "SECONDS")]
     budget: Option<u64>,
+    /// What the cluster is called in the state of a run: a run that was interrupted goes on under the same name
+    /// [default: the kubeconfig's path]
+    #[arg(long, value_name = "NAME")]
+    cluster: Option<String>,
     /// Forget what an interrupted run has done already
     #[arg(long)]
     fresh: bool,
@@ -140,7 +144,7 @@ fn limits(options: &Options) -> Limits {
 
 /// An interrupted run goes on only if it is the same run: same cluster, same specs, same wish.
 fn run_key(options: &Options, specs: &[String]) -> String {
-    let cluster = options.kubeconfig.display();
+    let cluster = options.cluster.clone().unwrap_or_else(|| options.kubeconfig.display().to_string());
     format!("{cluster} {} specs, list only: {}, only: {:?}", specs.len(), options.list_only, options.only)
 }
 

@@ -18,7 +18,7 @@ pub(super) struct Outcome {
     pub(super) name: String,
     pub(super) state: State,
     pub(super) seconds: f64,
-    /// The first line of the failure; empty for a spec that passed.
+    /// The first lines of the failure; empty for a spec that passed.
     pub(super) message: String,
 }
 
@@ -100,17 +100,19 @@ pub(super) fn outcome(json: &str, name: &str) -> Result<Outcome, serde_json::Err
         "timedout" => State::TimedOut,
         _ => State::Failed,
     };
-    let message = if node.is_spec() { first_line(&node.failure.message) } else { around_message(node) };
+    let message = if node.is_spec() { first_lines(&node.failure.message) } else { around_message(node) };
     let seconds = Duration::from_nanos(node.run_time.unsigned_abs()).as_secs_f64();
     Ok(Outcome { name: name.to_owned(), state, seconds, message })
 }
 
 fn around_message(node: &Node) -> String {
-    format!("in {}: {}", node.leaf_node_type, first_line(&node.failure.message))
+    format!("in {}: {}", node.leaf_node_type, first_lines(&node.failure.message))
 }
 
-fn first_line(text: &str) -> String {
-    text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim().to_owned()
+/// Four lines: gomega's first is often just `Expected`, and the rest says what.
+fn first_lines(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).take(4).collect();
+    lines.join(" ").chars().take(300).collect()
 }
 
 fn nodes(json: &str) -> Result<Vec<Node>, serde_json::Error> {

@@ -188,7 +188,8 @@ fn quoted(text: &str) -> String {
 
 /// Readable and short enough for a file system; two specs may share one.
 fn file_name(spec: &str) -> String {
-    spec.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(120).collect()
+    let words = spec.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("-").chars().take(120).collect()
 }
 
 #[cfg(test)]

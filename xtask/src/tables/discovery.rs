@@ -1,5 +1,6 @@
 //! Resources from the published discovery documents.
 
+use std::cmp::Reverse;
 use std::error::Error;
 use std::fs;
 use std::path::Path;
@@ -14,7 +15,7 @@ pub(super) struct Resource {
     pub(super) document: Map<String, Value>,
 }
 
-/// Groups nobody serves yet, and kinds that need conversion between versions.
+/// Groups nobody serves yet.
 const LEFT_OUT: [&str; 3] =
     ["resource.k8s.io/v1", "storagemigration.k8s.io/v1", "internal.apiserver.k8s.io/v1"];
 
@@ -22,7 +23,12 @@ const LEFT_OUT: [&str; 3] =
 pub(super) fn read(folder: &Path) -> Result<Vec<Resource>, Box<dyn Error>> {
     let mut names: Vec<_> =
         fs::read_dir(folder)?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
-    names.sort();
+    // The first version of a group is its preferred one: `apis__autoscaling__v2.json` before `…v1.json`.
+    names.sort_by_key(|path| {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let (group, version) = stem.rsplit_once("__").unwrap_or((&stem, ""));
+        (group.to_owned(), Reverse(version.to_owned()))
+    });
     let mut resources = Vec::new();
     for path in names {
         let document: Value = serde_json::from_slice(&fs::read(&path)?)?;
@@ -39,9 +45,7 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Resource>, Box<dyn Error>> {
         for resource in document["resources"].as_array().ok_or("a discovery document without resources")? {
             let document = resource.as_object().ok_or("a resource that is not an object")?.clone();
             let name = document["name"].as_str().unwrap_or_default();
-            let old_autoscaler =
-                group_version == "autoscaling/v1" && name.starts_with("horizontalpodautoscalers");
-            if name != "componentstatuses" && !old_autoscaler {
+            if name != "componentstatuses" {
                 resources.push(Resource { group_version: group_version.to_owned(), document });
             }
         }

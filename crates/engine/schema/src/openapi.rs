@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::kind::Kind;
 use refs::Dialect;
 
-/// The media type of [`v2_protobuf`], the only one that clients ask `/openapi/v2` for.
+/// The media type of [`v2_protobuf`], the form that kubectl asks `/openapi/v2` for.
 pub const V2_PROTOBUF_MEDIA_TYPE: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 
 /// The OpenAPI v3 document of one group and version (`v1`, `apps/v1`): its kinds, every type they use, and the
@@ -43,6 +43,17 @@ pub fn v3(group_version: &str, kinds: &[&Kind]) -> Value {
 /// definitions and no paths.
 pub fn v2_protobuf(kinds: &[&Kind]) -> Vec<u8> {
     gnostic::document(&definitions(kinds, Dialect::V2))
+}
+
+/// The same document as JSON, for clients that name no form.
+pub fn v2(kinds: &[&Kind]) -> Value {
+    let definitions: Map<String, Value> = definitions(kinds, Dialect::V2).into_iter().collect();
+    json!({
+        "swagger": "2.0",
+        "info": {"title": "Kubernetes", "version": "unversioned"},
+        "paths": {},
+        "definitions": definitions,
+    })
 }
 
 /// Every type the kinds use, and lists of the kinds, by definition name.

@@ -35,8 +35,14 @@ pub(crate) fn steady(line: &str) -> String {
     let line = dates(line);
     let indent = line.len() - line.trim_start().len();
     let (spaces, rest) = line.split_at(indent);
-    let cells: Vec<String> =
-        rest.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(cell).collect();
+    let cells: Vec<&str> = rest.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect();
+    // What follows a label (`cpu:  10m`) is no age.
+    let labelled = |index: usize| 0 < index && cells[index - 1].ends_with(':');
+    let cells: Vec<String> = cells
+        .iter()
+        .enumerate()
+        .map(|(index, text)| if labelled(index) { words(text) } else { cell(text) })
+        .collect();
     numbered(&format!("{spaces}{}", cells.join("  ")))
 }
 
@@ -69,6 +75,10 @@ fn cell(cell: &str) -> String {
     if is_age(cell) {
         return "AGE".to_owned();
     }
+    words(cell)
+}
+
+fn words(cell: &str) -> String {
     let mut steady = String::new();
     let mut word = String::new();
     for letter in cell.chars() {
@@ -114,6 +124,13 @@ fn of_word(word: &str) -> String {
         && hex(id)
     {
         return format!("{}.ID", generated(name));
+    }
+    // A run is named after the second in which it was asked for.
+    if let Some((name, second)) = word.rsplit_once('-')
+        && second.len() == 10
+        && second.chars().all(|digit| digit.is_ascii_digit())
+    {
+        return format!("{name}-SECOND");
     }
     generated(word)
 }

@@ -23,14 +23,14 @@ fn a_spec_is_named_by_its_containers_and_its_own_text() {
 }
 
 #[test]
-fn each_state_is_read_with_its_time_and_the_first_line_of_its_failure() {
+fn each_state_is_read_with_its_time_and_the_first_lines_of_its_failure() {
     assert_eq!(
         line(REPORT, "[sig-a] B c does d [Conformance]"),
         "passed 1.5 s [sig-a] B c does d [Conformance]"
     );
     assert_eq!(
         line(REPORT, "[sig-a] B fails [Conformance]"),
-        "FAILED 0.2 s [sig-a] B fails [Conformance]\n    expected 1"
+        "FAILED 0.2 s [sig-a] B fails [Conformance]\n    expected 1 to equal 2"
     );
     assert_eq!(
         line(REPORT, "[sig-a] B hangs [Conformance]"),

@@ -20,7 +20,7 @@ pub(super) fn complete(server: &ApiServer, target: &Target, value: &mut Value) -
 }
 
 /// A pod stays on a node in trouble for five minutes, unless it says otherwise (DefaultTolerationSeconds).
-fn tolerate(value: &mut Value) {
+pub(super) fn tolerate(value: &mut Value) {
     let mut tolerations = value["spec"]["tolerations"].as_array().cloned().unwrap_or_default();
     for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
         let there = tolerations.iter().any(|one| {

@@ -30,7 +30,11 @@ pub(crate) fn open_api(
                 let served: Vec<Arc<Served>> = registry.all().cloned().collect();
                 Rendered::new(openapi::v2_protobuf(&sorted(&served)), V2_ANSWER)
             })),
-        ["v2"] => Err(Refusal::not_acceptable(&[V2_PROTOBUF])),
+        ["v2"] if accept.takes_json() => Ok(documents.get("openapi v2 json", || {
+            let served: Vec<Arc<Served>> = registry.all().cloned().collect();
+            Rendered::json(&openapi::v2(&sorted(&served)), "application/json")
+        })),
+        ["v2"] => Err(Refusal::not_acceptable(&["application/json", V2_PROTOBUF])),
         _ => Err(Refusal::no_such_resource()),
     }
 }

@@ -104,9 +104,25 @@ impl Accept {
         self.0.iter().find_map(fits).ok_or_else(|| Refusal::not_acceptable(OFFERED))
     }
 
+    /// Refuses who wants nothing but a table or bare metadata, for answers that have no such form.
+    pub(crate) fn whole(&self) -> Result<(), Refusal> {
+        let fits =
+            |(media, pairs): &Range| syntax(media).is_some() && !pairs.iter().any(|(key, _)| key == "as");
+        if self.0.is_empty() || self.0.iter().any(fits) {
+            Ok(())
+        } else {
+            Err(Refusal::not_acceptable(OFFERED))
+        }
+    }
+
     /// Whether a media type is asked for by name; for documents with forms of their own.
     pub(crate) fn names(&self, media: &str) -> bool {
         self.0.iter().any(|(found, _)| found == media)
+    }
+
+    /// Whether JSON is an answer; it is where the client names nothing.
+    pub(crate) fn takes_json(&self) -> bool {
+        self.0.is_empty() || self.0.iter().any(|(media, _)| syntax(media) == Some(Syntax::Json))
     }
 
     /// Whether aggregated discovery is preferred to the plain one, and in which version.

@@ -135,7 +135,8 @@ pub(crate) fn prepare_update(
     metadata.remove("managedFields");
     drop_empty(metadata);
     parts::keep(served, subresource, old, new);
-    if counts_generation(served) && spec_changed(old, new) {
+    // As upstream: where a pod is placed is not a change of what was asked for.
+    if counts_generation(served) && subresource != "binding" && spec_changed(old, new) {
         let generation = before.get("generation").and_then(Value::as_i64).unwrap_or(0) + 1;
         self::metadata(new)?.insert("generation".into(), json!(generation));
     }

@@ -50,6 +50,28 @@ async fn a_pod_gets_priority_tolerations_quality_and_its_first_status() {
     );
 }
 
+#[tokio::test]
+async fn placing_a_pod_is_no_new_generation_and_replaced_tolerations_keep_the_defaults() {
+    let world = World::new().await.with_default_account().await;
+    let admin = world.admin();
+    admin.post(PODS, &pod("p")).await;
+    let target =
+        json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "p"}, "target": {"name": "n"}});
+    assert_eq!(admin.post(&format!("{PODS}/p/binding"), &target).await.code, 201);
+    let mut placed = admin.get(&format!("{PODS}/p")).await.body;
+    assert_eq!((&placed["spec"]["nodeName"], &placed["metadata"]["generation"]), (&json!("n"), &json!(1)));
+    placed["spec"]["tolerations"] = json!([{"key": "k", "operator": "Exists"}]);
+    let changed = admin.put(&format!("{PODS}/p"), &placed).await.body;
+    let keys: Vec<&str> = changed["spec"]["tolerations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|one| one["key"].as_str())
+        .collect();
+    assert_eq!(keys, ["k", "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"]);
+    assert_eq!(changed["metadata"]["generation"], 2);
+}
+
 fn service(name: &str, spec: Value) -> Value {
     json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec})
 }

@@ -76,3 +76,14 @@ async fn tokens_can_be_verified_by_others() {
     let keys = world.admin().get("/openid/v1/jwks").await.body;
     assert_eq!((&keys["keys"][0]["kty"], &keys["keys"][0]["alg"]), (&json!("EC"), &json!("ES256")));
 }
+
+#[tokio::test]
+async fn openapi_v2_is_json_for_whoever_names_no_form() {
+    let world = World::new().await;
+    let document = world.admin().get("/openapi/v2").await;
+    assert_eq!(document.headers["content-type"], "application/json");
+    assert_eq!(document.body["swagger"], "2.0");
+    assert!(document.body["definitions"]["io.k8s.api.core.v1.Pod"].is_object());
+    let other = world.admin().get_as("/openapi/v2", "text/html").await;
+    assert_eq!(other.code, 406);
+}

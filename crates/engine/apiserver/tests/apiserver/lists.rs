@@ -147,3 +147,17 @@ async fn a_long_list_is_streamed_and_whole() {
     assert_eq!(names(&list).len(), 301);
     assert_eq!(list.body["items"][300]["metadata"]["name"], "m299");
 }
+
+#[tokio::test]
+async fn a_question_has_no_table() {
+    let world = World::new().await;
+    let ask = async |accept: &str| {
+        let headers = [("content-type", "application/json"), ("accept", accept)];
+        let body = serde_json::json!({"spec": {"nonResourceAttributes": {"path": "/", "verb": "get"}}});
+        let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+        world.admin().send("POST", path, &headers, body.to_string().into_bytes()).await.code.as_u16()
+    };
+    let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
+    assert_eq!(ask(table).await, 406);
+    assert_eq!(ask(&format!("{table},application/json")).await, 201);
+}

@@ -167,3 +167,17 @@ fn the_protobuf_document_holds_definitions_with_vendor_extensions() {
         ]
     );
 }
+
+#[test]
+fn the_json_document_of_v2_holds_a_custom_kind_as_it_was_given() {
+    let custom = machine();
+    let document = v2(&[&custom]);
+    assert_eq!((&document["swagger"], &document["paths"]), (&json!("2.0"), &json!({})));
+    let machine = &document["definitions"]["dev.muster.v1alpha1.Machine"];
+    assert_eq!(
+        machine["properties"]["metadata"]["$ref"],
+        "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+    );
+    assert_eq!(machine["x-kubernetes-group-version-kind"][0]["kind"], "Machine");
+    assert_eq!(document.pointer("/components"), None);
+}

@@ -88,6 +88,7 @@ impl Garbage {
             Act::Ask(_) => Ok(()),
             Act::Delete(propagation) => self.delete(uid, node, propagation).await,
             Act::Disown(owners) => self.disown(uid, node, &owners).await,
+            Act::Unblock => self.unblock(uid, node).await,
             Act::Dependents(uids) => {
                 for uid in uids {
                     self.world.queue.add(uid.to_string(), Cause::Watch);
@@ -130,6 +131,14 @@ impl Garbage {
         let going = |owner: &&OwnerReference| !owners.iter().any(|uid| **uid == *owner.uid);
         let rest: Vec<&OwnerReference> = node.owners.iter().filter(going).collect();
         self.patch(uid, node, json!({"ownerReferences": rest})).await
+    }
+
+    /// The watch shows the change, and the next pass deletes.
+    async fn unblock(&self, uid: &str, node: &Node) -> Result<(), WriteError> {
+        let free =
+            |owner: &OwnerReference| OwnerReference { block_owner_deletion: Some(false), ..owner.clone() };
+        let owners: Vec<OwnerReference> = node.owners.iter().map(free).collect();
+        self.patch(uid, node, json!({"ownerReferences": owners})).await
     }
 
     async fn patch(&self, uid: &str, node: &Node, mut meta: Value) -> Result<(), WriteError> {

@@ -26,6 +26,8 @@ pub enum Act {
     Delete(Propagation),
     /// Some owners are gone and some are not: take these references away.
     Disown(Vec<Uid>),
+    /// It blocks an owner that waits, and that owner blocks it in turn: let its references block no more.
+    Unblock,
     /// Dependents that block this foreground deletion: look at them.
     Dependents(Vec<Uid>),
     /// Let these dependents go, then take the finalizer off.
@@ -79,7 +81,11 @@ fn collect(
         return (!going.is_empty()).then_some(Act::Disown(going));
     }
     if !waiting.is_empty() && graph.dependents(uid).next().is_some() {
-        return Some(Act::Delete(Propagation::Foreground));
+        // As upstream, a dependent that itself waits is taken for the sign of a circle; one that is none loses nothing
+        // but its place in the order.
+        let circle = graph.dependents(uid).any(|(_, dependent)| dependent.ending == Ending::Foreground);
+        let blocking = node.owners.iter().any(|owner| owner.block_owner_deletion == Some(true));
+        return Some(if circle && blocking { Act::Unblock } else { Act::Delete(Propagation::Foreground) });
     }
     let holds = |name: &str| node.finalizers.iter().any(|finalizer| finalizer == name);
     let propagation = match (holds(ORPHAN), holds(FOREGROUND)) {

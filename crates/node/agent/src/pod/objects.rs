@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, Secret, Volume};
+use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, Secret, Service, Volume};
+use kube::api::ListParams;
 use kube::{Api, Client};
+
+use super::links;
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FetchError {
@@ -18,6 +21,14 @@ pub(super) enum FetchError {
     },
     #[error("no answer for the {kind} {namespace}/{name} within {} s", LIMIT.as_secs())]
     TimedOut { kind: &'static str, namespace: String, name: String },
+    #[error("cannot list the services of {namespace}")]
+    Services {
+        namespace: String,
+        #[source]
+        source: Box<kube::Error>,
+    },
+    #[error("no list of the services of {namespace} within {} s", LIMIT.as_secs())]
+    ServicesTimedOut { namespace: String },
 }
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -44,6 +55,8 @@ pub(crate) struct Part<'a> {
 pub(crate) struct Objects {
     config_maps: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
     secrets: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
+    /// The variables that name the services of the pod's namespace; only where containers are to be started.
+    pub(super) services: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -109,6 +122,22 @@ where
     }
 }
 
+/// The variables of the services beside the pod; none if the pod wants none.
+async fn services(client: &Client, pod: &Pod) -> Result<BTreeMap<String, String>, FetchError> {
+    if pod.spec.as_ref().and_then(|spec| spec.enable_service_links) == Some(false) {
+        return Ok(BTreeMap::new());
+    }
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or("default");
+    let api: Api<Service> = Api::namespaced(client.clone(), namespace);
+    match tokio::time::timeout(LIMIT, api.list(&ListParams::default())).await {
+        Ok(Ok(list)) => Ok(links::of(&list.items)),
+        Ok(Err(source)) => {
+            Err(FetchError::Services { namespace: namespace.to_owned(), source: Box::new(source) })
+        }
+        Err(_) => Err(FetchError::ServicesTimedOut { namespace: namespace.to_owned() }),
+    }
+}
+
 fn texts(data: Option<BTreeMap<String, String>>) -> impl Iterator<Item = (String, Vec<u8>)> {
     data.into_iter().flatten().map(|(key, text)| (key, text.into_bytes()))
 }
@@ -136,7 +165,17 @@ impl Objects {
         let secrets = secrets.into_iter().flatten().map(|(name, secret)| {
             (name, secret.data.into_iter().flatten().map(|(key, bytes)| (key, bytes.0)).collect())
         });
-        Ok(Self { config_maps: config_maps.collect(), secrets: secrets.collect() })
+        let (config_maps, secrets) = (config_maps.collect(), secrets.collect());
+        Ok(Self { config_maps, secrets, services: BTreeMap::new() })
+    }
+
+    /// The same, and the services that its containers are told of.
+    ///
+    /// # Errors
+    /// As [`Objects::fetch`].
+    pub(super) async fn fetch_for_start(client: &Client, pod: &Pod) -> Result<Self, FetchError> {
+        let (objects, services) = futures::try_join!(Self::fetch(client, pod), services(client, pod))?;
+        Ok(Self { services, ..objects })
     }
 
     /// All keys of a config map; `None` if it does not exist and that is allowed.

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{Container, Probe};
 use super::plan::Verdict;
 
 mod ask;
+mod tls;
 pub(super) use ask::{Handler, Target, ask};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -214,8 +214,25 @@ pub(super) enum WriteError {
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// One merge patch; the uid in it makes a namesake of the pod refuse it.
-pub(super) async fn write(client: &Client, pod: &Pod, status: &PodStatus) -> Result<(), WriteError> {
+/// The version of the object as a number (comparable since Kubernetes 1.35, KEP-5504).
+pub(super) fn version(pod: &Pod) -> u64 {
+    pod.metadata.resource_version.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// Whether somebody set a condition of ours otherwise, as the node controller does while a node is not ready.
+pub(super) fn is_overruled(pod: &Pod, ours: &PodStatus) -> bool {
+    let state = |status: Option<&PodStatus>, kind: &str| {
+        let conditions = status.and_then(|status| status.conditions.as_ref());
+        let found = conditions.into_iter().flatten().find(|condition| condition.type_ == kind);
+        found.map(|condition| condition.status.clone())
+    };
+    ["Ready", "ContainersReady"]
+        .iter()
+        .any(|kind| state(pod.status.as_ref(), kind) != state(Some(ours), kind))
+}
+
+/// One merge patch; the uid in it makes a namesake of the pod refuse it. Returns the version it made.
+pub(super) async fn write(client: &Client, pod: &Pod, status: &PodStatus) -> Result<u64, WriteError> {
     let namespace = pod.metadata.namespace.as_deref().unwrap_or("default");
     let name = pod.metadata.name.as_deref().unwrap_or_default();
     let mut status = serde_json::to_value(status).expect("a status is plain data");
@@ -226,7 +243,7 @@ pub(super) async fn write(client: &Client, pod: &Pod, status: &PodStatus) -> Res
     let patch = Patch::Merge(&patch);
     let written = api.patch_status(name, &parameters, &patch);
     match tokio::time::timeout(LIMIT, written).await {
-        Ok(Ok(_)) => Ok(()),
+        Ok(Ok(pod)) => Ok(version(&pod)),
         Ok(Err(error)) => Err(WriteError::Patch(Box::new(error))),
         Err(_) => Err(WriteError::TimedOut),
     }

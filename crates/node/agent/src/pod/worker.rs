@@ -89,7 +89,13 @@ pub(super) struct Memory {
     pub(super) places: Places,
     pub(super) refresh: Option<Timestamp>,
     ips: Option<(String, Vec<String>)>,
-    written: Option<PodStatus>,
+    written: Option<Written>,
+}
+
+/// The status written last, and the version of the object it made.
+struct Written {
+    status: PodStatus,
+    version: u64,
 }
 
 /// When to look again.
@@ -198,11 +204,15 @@ impl Worker {
         }
     }
 
-    /// `name_namespace(uid)`, as the kubelet names a pod in its messages.
-    fn title(&self, pod: &Pod) -> String {
+    fn tell_back_offs(&self, pod: &Pod, plan: &Plan) {
         let [name, namespace] =
             [&pod.metadata.name, &pod.metadata.namespace].map(|text| text.as_deref().unwrap_or_default());
-        format!("{name}_{namespace}({})", self.uid)
+        for container in plan.backing_off.keys() {
+            let uid = &self.uid;
+            let text =
+                format!("Back-off restarting failed container {container} in pod {name}_{namespace}({uid})");
+            self.say(container, Happened::warning("BackOff", text));
+        }
     }
 
     /// One round: observe, plan, act, tell.
@@ -330,7 +340,7 @@ impl Worker {
         let Known::Pod(pod) = known else { return };
         let view = View {
             pod,
-            written: self.memory.written.as_ref(),
+            written: self.memory.written.as_ref().map(|written| &written.status),
             world,
             probes: &self.memory.probes,
             failures: &self.memory.failures,
@@ -339,17 +349,16 @@ impl Worker {
             now: self.context.clock.now(),
         };
         let status = status::of(&view);
-        if self.memory.written.as_ref().or(pod.status.as_ref()) == Some(&status) {
+        let last = self.memory.written.as_ref();
+        let same = last.map(|written| &written.status).or(pod.status.as_ref()) == Some(&status);
+        let echoed = last.is_some_and(|written| written.version <= status::version(pod));
+        if same && !(echoed && status::is_overruled(pod, &status)) {
             return;
         }
         match status::write(&self.context.client, pod, &status).await {
-            Ok(()) => {
-                self.memory.written = Some(status);
-                for name in plan.backing_off.keys() {
-                    let text =
-                        format!("Back-off restarting failed container {name} in pod {}", self.title(pod));
-                    self.say(name, Happened::warning("BackOff", text));
-                }
+            Ok(version) => {
+                self.memory.written = Some(Written { status, version });
+                self.tell_back_offs(pod, plan);
             }
             Err(error) => {
                 tracing::debug!(

@@ -13,6 +13,7 @@ const AUTHORIZATION: &str = "authorization.k8s.io/v1";
 const AUTHENTICATION: &str = "authentication.k8s.io/v1";
 
 fn read(call: &mut Call, api_version: &str, kind: &str) -> Result<Value, Refusal> {
+    call.accept.whole()?;
     let mut document = codec::decode_message(call, &format!("{api_version}/{kind}"))?;
     document["apiVersion"] = json!(api_version);
     document["kind"] = json!(kind);

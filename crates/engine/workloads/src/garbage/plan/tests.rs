@@ -95,6 +95,15 @@ fn a_foreground_deletion_waits_for_those_that_block_it() {
 }
 
 #[test]
+fn a_circle_of_owners_is_broken_where_it_closes() {
+    let circle =
+        |last: &'static str| ["a leaving foreground owner=c!", "b leaving foreground owner=a!", last];
+    check(&circle("c owner=b!"), "c", Some(Act::Unblock));
+    check(&circle("c owner=b"), "c", Some(Act::Delete(Propagation::Foreground)));
+    check(&circle("c leaving foreground owner=b"), "b", Some(Act::Finish(FOREGROUND)));
+}
+
+#[test]
 fn an_orphaning_deletion_lets_its_dependents_go_first() {
     check(&["a leaving orphan", "b owner=a"], "a", Some(Act::Orphan(uids(&["b"]))));
     check(&["a leaving orphan", "b"], "a", Some(Act::Finish(ORPHAN)));

@@ -102,7 +102,9 @@ impl Worker {
         let image = self.image(pod, spec, wanted).await?;
         let objects = match self.fresh_objects() {
             Some(objects) => objects,
-            None => Objects::fetch(&context.client, pod).await.map_err(|error| configuration(&error))?,
+            None => {
+                Objects::fetch_for_start(&context.client, pod).await.map_err(|error| configuration(&error))?
+            }
         };
         let facts = facts(pod, &ips, &context.node);
         self.prepare_volumes(facts, &objects).await?;
@@ -110,7 +112,8 @@ impl Worker {
         let (hosts_file, message_file) = files.map_err(|error| {
             ("CreateContainerError", format!("cannot write the container's files: {error}"))
         })?;
-        let services = context.services.lock().clone();
+        let mut services = objects.services.clone();
+        services.extend(context.services.lock().clone());
         let recipe = Recipe {
             spec,
             container: wanted,
@@ -296,8 +299,10 @@ async fn prefetch(context: &Context, pod: &Pod, tokens: &mut Tokens) -> Result<O
     let none = Objects::default();
     let facts = facts(pod, &[], &context.node);
     let sources = Sources { client: &context.client, clock: &context.clock, facts, objects: &none };
-    let (objects, ()) =
-        futures::join!(Objects::fetch(&context.client, pod), volume::fetch_tokens(&sources, tokens));
+    let (objects, ()) = futures::join!(
+        Objects::fetch_for_start(&context.client, pod),
+        volume::fetch_tokens(&sources, tokens)
+    );
     objects
 }
 

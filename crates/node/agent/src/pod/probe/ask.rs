@@ -7,9 +7,10 @@ use k8s_openapi::api::core::v1::{
     Container, ExecAction, HTTPGetAction, LifecycleHandler, Probe, TCPSocketAction,
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::tls;
 use crate::runtime::Runtime;
 
 /// What to do, with names of ports resolved.
@@ -143,10 +144,19 @@ async fn connect(host: Option<&str>, port: Option<u16>, pod_ip: &str) -> Result<
 
 /// A GET of which only the status line matters, so no HTTP client is needed.
 async fn get(http: &Http, pod_ip: &str) -> Result<(), String> {
+    let stream = connect(http.host.as_deref(), http.port, pod_ip).await?;
     if http.encrypted {
-        return Err("probes over HTTPS are not supported here: use scheme HTTP, exec or tcpSocket".to_owned());
+        let host = http.host.as_deref().unwrap_or(pod_ip);
+        return get_over(tls::over(stream, host).await?, http, pod_ip).await;
     }
-    let mut stream = connect(http.host.as_deref(), http.port, pod_ip).await?;
+    get_over(stream, http, pod_ip).await
+}
+
+async fn get_over(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    http: &Http,
+    pod_ip: &str,
+) -> Result<(), String> {
     let own_host = http.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"));
     let mut request = format!(
         "GET {} HTTP/1.1\r\nUser-Agent: kube-probe/1.37\r\nAccept: */*\r\nConnection: close\r\n",
@@ -175,5 +185,57 @@ async fn get(http: &Http, pod_ip: &str) -> Result<(), String> {
         Some(200..400) => Ok(()),
         Some(code) => Err(format!("GET {}: HTTP probe failed with statuscode: {code}", http.path)),
         None => Err(format!("GET {}: the answer is not HTTP", http.path)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+
+    /// Answers one request over TLS, with a certificate that nobody has signed, and returns its port.
+    async fn server(answer: &'static str) -> u16 {
+        let own = rcgen::generate_simple_self_signed(["elsewhere".to_owned()]).unwrap();
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(own.signing_key.serialize_der()));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![own.cert.der().clone()], key)
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        muster_base::task::Tasks::new().spawn(muster_base::task::Kind::Service, "server", async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut stream = TlsAcceptor::from(Arc::new(config)).accept(stream).await.unwrap();
+            let mut request = [0; 512];
+            let length = stream.read(&mut request).await.unwrap();
+            assert!(request[..length].starts_with(b"GET /healthz HTTP/1.1\r\n"));
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            stream.shutdown().await.unwrap();
+        });
+        port
+    }
+
+    #[tokio::test]
+    async fn a_probe_over_https_takes_any_certificate_and_reads_the_status() {
+        for (answer, expect) in [
+            ("HTTP/1.1 200 OK\r\n\r\n", Ok(())),
+            (
+                "HTTP/1.1 500 No\r\n\r\n",
+                Err("GET /healthz: HTTP probe failed with statuscode: 500".to_owned()),
+            ),
+        ] {
+            let port = Some(server(answer).await);
+            let http =
+                Http { host: None, port, path: "/healthz".to_owned(), headers: Vec::new(), encrypted: true };
+            assert_eq!(get(&http, "127.0.0.1").await, expect);
+        }
     }
 }

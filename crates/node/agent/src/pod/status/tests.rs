@@ -163,3 +163,20 @@ fn a_condition_keeps_the_time_of_its_last_change_and_foreign_ones_stay() {
     assert_eq!(ready.last_transition_time, Some(Time(at(5))));
     assert!(conditions.iter().any(|condition| condition.type_ == "example.com/mine"));
 }
+
+#[test]
+fn a_condition_set_by_somebody_else_is_seen_and_others_are_not_ours() {
+    let condition = |kind: &str, status: &str| PodCondition {
+        type_: kind.to_owned(),
+        status: status.to_owned(),
+        ..PodCondition::default()
+    };
+    let with = |ready: &str| PodStatus {
+        conditions: Some(vec![condition("Ready", ready), condition("example.com/gate", ready)]),
+        ..PodStatus::default()
+    };
+    let pod = |ready: &str| Pod { status: Some(with(ready)), ..Pod::default() };
+    assert!(is_overruled(&pod("False"), &with("True")));
+    assert!(!is_overruled(&pod("True"), &with("True")));
+    assert_eq!(version(&Pod::default()), 0);
+}
