@@ -113,8 +113,10 @@ fn kubectl(cluster: &Cluster, words: &str) {
 }
 
 fn a_watch_prints_each_change(cluster: &Cluster) {
-    let mut watch =
-        Running::start(cluster, "kubectl get configmaps -l watched=yes -w --no-headers --output-watch-events");
+    let mut watch = Running::start(
+        cluster,
+        "kubectl get configmaps -l watched=yes -w --no-headers --output-watch-events",
+    );
     kubectl(cluster, "create -f manifests/watched.yaml");
     let mut seen = vec![steady(&watch.next())];
     kubectl(cluster, "patch configmap watched --type=merge -p {\"data\":{\"more\":\"1\"}}");

@@ -4,18 +4,19 @@ use std::process::{Command, Stdio};
 
 /// Runs the commands of a transcript, in order, and gives the transcript as it reads now. Lines that start with `#` and
 /// empty lines before a command stay; every other line is what a command printed last time.
-pub(crate) fn replay(text: &str, mut shell: impl FnMut() -> Command, steady: impl Fn(&str) -> String) -> String {
+pub(crate) fn replay(
+    text: &str,
+    mut shell: impl FnMut() -> Command,
+    steady: impl Fn(&str) -> String,
+) -> String {
     let mut now = String::new();
     for line in text.lines() {
         if line.starts_with('#') {
             now.push_str(&format!("{line}\n"));
         }
         let Some(command) = line.strip_prefix("$ ") else { continue };
-        let output = shell()
-            .args(["-c", &format!("exec 2>&1; {command}")])
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+        let output =
+            shell().args(["-c", &format!("exec 2>&1; {command}")]).stdin(Stdio::null()).output().unwrap();
         let printed = String::from_utf8_lossy(&output.stdout).into_owned();
         now.push_str(&format!("$ {command}\n"));
         for line in printed.lines().filter(|line| !line.trim().is_empty()) {
@@ -34,7 +35,14 @@ pub(crate) fn steady(line: &str) -> String {
     let line = dates(line);
     let indent = line.len() - line.trim_start().len();
     let (spaces, rest) = line.split_at(indent);
-    let cells: Vec<String> = rest.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(cell).collect();
+    let cells: Vec<&str> = rest.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect();
+    // What follows a label (`cpu:  10m`) is no age.
+    let labelled = |index: usize| 0 < index && cells[index - 1].ends_with(':');
+    let cells: Vec<String> = cells
+        .iter()
+        .enumerate()
+        .map(|(index, text)| if labelled(index) { words(text) } else { cell(text) })
+        .collect();
     numbered(&format!("{spaces}{}", cells.join("  ")))
 }
 
@@ -67,6 +75,10 @@ fn cell(cell: &str) -> String {
     if is_age(cell) {
         return "AGE".to_owned();
     }
+    words(cell)
+}
+
+fn words(cell: &str) -> String {
     let mut steady = String::new();
     let mut word = String::new();
     for letter in cell.chars() {
@@ -113,6 +125,13 @@ fn of_word(word: &str) -> String {
     {
         return format!("{}.ID", generated(name));
     }
+    // A run is named after the second in which it was asked for.
+    if let Some((name, second)) = word.rsplit_once('-')
+        && second.len() == 10
+        && second.chars().all(|digit| digit.is_ascii_digit())
+    {
+        return format!("{name}-SECOND");
+    }
     generated(word)
 }
 
@@ -153,13 +172,22 @@ fn generated(word: &str) -> String {
 #[test]
 fn a_steady_line_keeps_what_a_person_reads_and_drops_what_a_run_makes_up() {
     let rows = [
-        ("hello-8b7b5ddf7-596f4   1/1     Running   0          114s   10.244.0.4   node1", "hello-HASH-RANDOM  1/1  Running  0  AGE  POD-ADDRESS  node1"),
-        ("service/kubernetes   ClusterIP   10.96.0.1      <none>        443/TCP   1m4s", "service/kubernetes  ClusterIP  10.96.0.1  <none>  443/TCP  AGE"),
+        (
+            "hello-8b7b5ddf7-596f4   1/1     Running   0          114s   10.244.0.4   node1",
+            "hello-HASH-RANDOM  1/1  Running  0  AGE  POD-ADDRESS  node1",
+        ),
+        (
+            "service/kubernetes   ClusterIP   10.96.0.1      <none>        443/TCP   1m4s",
+            "service/kubernetes  ClusterIP  10.96.0.1  <none>  443/TCP  AGE",
+        ),
         ("Start Time:       Mon, 23 Nov 2026 07:49:06 +0000", "Start Time:  TIME"),
         ("  creationTimestamp: \"2026-11-23T07:49:02.978969304Z\"", "  creationTimestamp: \"TIME\""),
         ("    uid: 94442764-6033-4419-a3c1-daacd58d6864", "    uid: UID"),
         ("    resourceVersion: \"257\"", "    resourceVersion: N"),
-        ("Tolerations:                  node.kubernetes.io/not-ready:NoExecute op=Exists for 300s", "Tolerations:  node.kubernetes.io/not-ready:NoExecute op=Exists for 300s"),
+        (
+            "Tolerations:                  node.kubernetes.io/not-ready:NoExecute op=Exists for 300s",
+            "Tolerations:  node.kubernetes.io/not-ready:NoExecute op=Exists for 300s",
+        ),
     ];
     for (line, expected) in rows {
         assert_eq!(steady(line), expected);
