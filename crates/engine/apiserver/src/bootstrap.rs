@@ -61,6 +61,7 @@ pub(crate) async fn ensure(server: &ApiServer) -> Result<(), BootstrapError> {
     let config = &server.inner().config;
     documents.push((documents::service(config), Existing::Left));
     documents.push((documents::endpoint_slice(config), Existing::Replaced));
+    documents.push((documents::endpoints(config), Existing::Replaced));
     let roots = documents::NAMESPACES.iter().map(|name| root_ca::document(server, name));
     documents.extend(roots.map(|document| (document, Existing::Replaced)));
     write(server, documents).await?;

@@ -67,3 +67,18 @@ pub(super) fn endpoint_slice(config: &Config) -> Value {
         "ports": [{"name": "https", "port": config.advertise.port(), "protocol": "TCP"}],
     })
 }
+
+/// The same in the older form, for clients that have not learnt of slices.
+pub(super) fn endpoints(config: &Config) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Endpoints",
+        "metadata": {
+            "name": "kubernetes", "namespace": "default",
+            "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"},
+        },
+        "subsets": [{
+            "addresses": [{"ip": config.advertise.ip().to_string()}],
+            "ports": [{"name": "https", "port": config.advertise.port(), "protocol": "TCP"}],
+        }],
+    })
+}

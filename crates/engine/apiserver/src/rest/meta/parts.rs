@@ -12,7 +12,7 @@ pub(super) fn keep(served: &Served, subresource: &str, old: &Value, new: &mut Va
         // Scale, binding and finalize bring documents that their handlers made from the old one.
         "" | DELETING | "scale" | "binding" | "finalize" => {}
         "status" => status(served, old, new),
-        "approval" => only(old, new, "/status/conditions"),
+        "approval" => approval(old, new),
         "ephemeralcontainers" => only(old, new, "/spec/ephemeralContainers"),
         "resize" => resize(old, new),
         _ => *new = old.clone(),
@@ -43,6 +43,16 @@ fn status(served: &Served, old: &Value, new: &mut Value) {
                 None => metadata.remove(*key),
             };
         }
+    }
+}
+
+/// Who approves a certificate writes conditions, and metadata as in any update.
+fn approval(old: &Value, new: &mut Value) {
+    let conditions = new.pointer("/status/conditions").cloned();
+    carry(new, old, "spec");
+    carry(new, old, "status");
+    if let Some(conditions) = conditions {
+        new["status"]["conditions"] = conditions;
     }
 }
 
