@@ -20,7 +20,6 @@ pub(crate) mod container;
 mod driver;
 mod events;
 pub(crate) mod field;
-mod links;
 pub(crate) mod objects;
 pub mod plan;
 mod probe;
