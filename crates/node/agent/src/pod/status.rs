@@ -62,7 +62,7 @@ pub(super) fn of(view: &View<'_>) -> PodStatus {
     let (phase, reason, message) = phase(view, &spec, &old, &init, &main);
     let ips = if view.world.ips.is_empty() { old_ips(&old) } else { view.world.ips.clone() };
     PodStatus {
-        conditions: Some(conditions(view, &old, phase, initialized, &main)),
+        conditions: Some(conditions(view, &old, phase, (initialized, &init), &main)),
         container_statuses: Some(main),
         init_container_statuses: (!init.is_empty()).then_some(init),
         host_ip: Some(view.node.ip.clone()),
@@ -142,7 +142,7 @@ fn conditions(
     view: &View<'_>,
     old: &PodStatus,
     phase: &str,
-    initialized: bool,
+    (initialized, init): (bool, &[core::ContainerStatus]),
     main: &[core::ContainerStatus],
 ) -> Vec<PodCondition> {
     let unready: Vec<&str> =
@@ -168,7 +168,7 @@ fn conditions(
         })
     };
     let why_uninitialized =
-        || (!initialized && !complete).then(|| ("ContainersNotInitialized", String::new()));
+        || (!initialized && !complete).then(|| ("ContainersNotInitialized", incomplete(view, init)));
     let rows = [
         ("PodReadyToStartContainers", view.world.ready_sandbox().is_none().then(|| ("", String::new()))),
         ("Initialized", why_uninitialized()),
@@ -182,6 +182,19 @@ fn conditions(
 }
 
 /// True without a reason against it. The time of the last change is kept while the status stays.
+/// Which init containers are still to end well, or for sidecars to start.
+fn incomplete(view: &View<'_>, init: &[core::ContainerStatus]) -> String {
+    let spec = view.pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten());
+    let sidecars: Vec<&String> =
+        spec.filter(|c| c.restart_policy.as_deref() == Some("Always")).map(|c| &c.name).collect();
+    let done = |status: &core::ContainerStatus| {
+        if sidecars.contains(&&status.name) { status.started == Some(true) } else { status.ready }
+    };
+    let names: Vec<&str> =
+        init.iter().filter(|status| !done(status)).map(|status| status.name.as_str()).collect();
+    format!("containers with incomplete status: [{}]", names.join(" "))
+}
+
 fn condition(view: &View<'_>, old: &PodStatus, kind: &str, against: Option<(&str, String)>) -> PodCondition {
     let status = if against.is_none() { "True" } else { "False" };
     let before = old

@@ -144,7 +144,10 @@ fn a_pod_in_its_init_containers_says_so() {
     let pod = pod(json!({"initContainers": [{"name": "x"}], "containers": [{"name": "a"}]}));
     let status = status(&pod, &world(vec![life("x", 0, Running, 0)]), &[]);
     assert_eq!(status.phase.as_deref(), Some("Pending"));
-    assert_eq!(condition_of(&status, "Initialized"), "False ContainersNotInitialized");
+    assert_eq!(
+        condition_of(&status, "Initialized"),
+        "False ContainersNotInitialized containers with incomplete status: [x]"
+    );
     let main = status.container_statuses.unwrap()[0].state.clone().unwrap().waiting.unwrap();
     assert_eq!(main.reason.as_deref(), Some("PodInitializing"));
     assert!(!status.init_container_statuses.unwrap()[0].ready);
