@@ -14,12 +14,13 @@ use muster_agent::cgroup::Cgroups;
 use muster_agent::inventory::{Reporter, Roots};
 use muster_agent::node::{Facts, Keeper};
 use muster_agent::orders::{Desk, Executor, Ledger};
-use muster_agent::pod::{Context, Driver, Node, STARTING_MAX};
+use muster_agent::pod::{Context, Driver, Node, STARTING_MAX, Teller};
 use muster_agent::runtime::fake::{Fake, Health};
 use muster_agent::runtime::proto::DnsConfig;
 use muster_api::order::Verb;
 use muster_base::clock::SharedClock;
 use muster_base::task::{Kind, Tasks};
+use muster_control::events::Events;
 use muster_doctor::Doctor;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -169,7 +170,7 @@ impl Machine {
         ));
         self.start_node(&keeper, &tasks);
         self.start_fleet(keeper, &tasks);
-        Driver::new(Arc::new(self.pods()), tasks.clone()).start();
+        Driver::new(Arc::new(self.pods(&tasks)), tasks.clone()).start();
         *life = Some(tasks);
     }
 
@@ -254,7 +255,11 @@ impl Machine {
         }
     }
 
-    fn pods(&self) -> Context {
+    fn events(&self) -> Events {
+        Events::new(self.parts.agent.clone(), "kubelet", SharedClock::clone(&self.parts.clock))
+    }
+
+    fn pods(&self, tasks: &Tasks) -> Context {
         let facts = self.facts();
         Context {
             node: Node {
@@ -272,6 +277,7 @@ impl Machine {
             runtime: Arc::new(self.runtime.clone()),
             client: self.parts.agent.clone(),
             clock: SharedClock::clone(&self.parts.clock),
+            events: Teller::start(self.events(), tasks),
             starting: Semaphore::new(STARTING_MAX),
             services: Mutex::default(),
         }
