@@ -83,8 +83,8 @@ async fn its_schema_and_rules_are_checked() {
     ];
     let lines: Vec<String> = refused.iter().map(status).collect();
     expect![[r#"
-        422 Invalid: Thing.example.com "a" is invalid: spec.color: Unsupported value: "green": supported values: "red", "blue"
-        422 Invalid: Thing.example.com "a" is invalid: spec.color: Required value
+        422 Invalid: Thing.example.com "a" is invalid: [spec.color: Unsupported value: "green": supported values: "red", "blue", <nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation]
+        422 Invalid: Thing.example.com "a" is invalid: [spec.color: Required value, <nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation]
         422 Invalid: Thing.example.com "a" is invalid: spec: Invalid value: too big
         400 BadRequest: Thing in version "v1" cannot be handled as a Thing: strict decoding error: unknown field "spec.shape""#]].assert_eq(&lines.join("\n"));
     let pruned = admin.post(THINGS, &thing("a", json!({"color": "red", "shape": "round"}))).await;

@@ -175,33 +175,3 @@ fn conversions_take_what_is_converted_already() {
         &["spec: Invalid value: from before to", "spec: Invalid value: every"],
     );
 }
-
-#[test]
-fn rules_are_judged_beside_bounds_and_not_beside_wrong_types() {
-    let kind = kind(
-        json!({
-            "max": {"type": "integer", "minimum": 0},
-            "share": {"type": "integer", "x-kubernetes-validations": [{"rule": "self <= 100", "message": "at most 100"}]},
-        }),
-        json!([]),
-    );
-    check(
-        &kind,
-        json!({"max": -1, "share": 101}),
-        None,
-        &[
-            "spec.max: Invalid value: -1: spec.max in body should be greater than or equal to 0",
-            "spec.share: Invalid value: 101: at most 100",
-        ],
-    );
-    check(
-        &kind,
-        json!({"max": "no", "share": 101}),
-        None,
-        &[
-            "spec.max: Invalid value: \"string\": spec.max in body must be of type integer: \"string\"",
-            "<nil>: Invalid value: null: some validation rules were not checked because the object was invalid; \
-             correct the existing errors to complete validation",
-        ],
-    );
-}

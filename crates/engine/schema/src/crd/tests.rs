@@ -4,6 +4,9 @@ use super::*;
 use crate::kind::Subresource;
 use crate::structural;
 
+const RULES_NOT_CHECKED: &str = "<nil>: Invalid value: null: some validation rules were not checked because the object was \
+     invalid; correct the existing errors to complete validation";
+
 fn crd(schema: Value) -> Value {
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -222,9 +225,37 @@ fn values_are_pruned_defaulted_and_judged() {
             "<nil>: Invalid value: \"\": \"spec\" must validate one and only one schema (oneOf). Found 2 valid alternatives",
             "spec.mode: Unsupported value: \"c\": supported values: \"a\", \"b\"",
             "spec.port: Invalid value: \"number\": spec.port in body must be of type integer,string: \"number\"",
+            RULES_NOT_CHECKED,
         ],
     );
-    wrong(&kind, json!({}), None, &["spec: Required value"]);
+    wrong(&kind, json!({}), None, &["spec: Required value", RULES_NOT_CHECKED]);
+}
+
+#[test]
+fn rules_are_judged_beside_bounds_and_not_beside_wrong_types() {
+    let at_most_100 = json!([{"rule": "self <= 100", "message": "at most 100"}]);
+    let kind = kind(&crd(json!({"type": "object", "properties": {
+        "max": {"type": "integer", "minimum": 0},
+        "share": {"type": "integer", "x-kubernetes-validations": at_most_100},
+    }})));
+    wrong(
+        &kind,
+        json!({"max": -1, "share": 101}),
+        None,
+        &[
+            "max: Invalid value: -1: max in body should be greater than or equal to 0",
+            "share: Invalid value: 101: at most 100",
+        ],
+    );
+    wrong(
+        &kind,
+        json!({"max": "no", "share": 101}),
+        None,
+        &[
+            "max: Invalid value: \"string\": max in body must be of type integer: \"string\"",
+            RULES_NOT_CHECKED,
+        ],
+    );
 }
 
 #[test]

@@ -142,10 +142,17 @@ const DISRUPTION_BUDGET: &[Head] = &[
     ),
     AGE,
 ];
+/// Of autoscaling/v2, for both versions: v1 has no such field.
+const METRICS: &str = "metrics contains the specifications for which to use to calculate the desired replica count (the \
+    maximum replica count across all metrics will be used).  The desired replica count is calculated \
+    multiplying the ratio between the target value and the current value by the current number of pods.  \
+    Ergo, metrics used must decrease as the pod count is increased, and vice-versa.  See the individual \
+    metric source types for more information about how each type of metric must respond. If not set, the \
+    default metric will be set to 80% average CPU utilization.";
 const AUTOSCALER: &[Head] = &[
     NAME,
     col("Reference", "string", Cell::Call(scale_target), "/spec/scaleTargetRef"),
-    col("Targets", "string", Cell::Call(metrics), "/spec/metrics"),
+    col("Targets", "string", Cell::Call(metrics), METRICS),
     col("MinPods", "string", Cell::Call(min_pods), "/spec/minReplicas"),
     col("MaxPods", "string", Cell::Int("/spec/maxReplicas"), "/spec/maxReplicas"),
     col("Replicas", "string", Cell::Int("/status/currentReplicas"), "/status/currentReplicas"),
