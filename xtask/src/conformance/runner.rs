@@ -1,6 +1,7 @@
 //! One process of e2e.test per spec: a spec that hangs or crashes takes no other with it.
 use std::collections::VecDeque;
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
@@ -186,10 +187,13 @@ fn quoted(text: &str) -> String {
     quoted
 }
 
-/// Readable and short enough for a file system; two specs may share one.
+/// Readable, short enough for a file system, and of no other spec: long names differ in their ends alone.
 fn file_name(spec: &str) -> String {
     let words = spec.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-    words.collect::<Vec<_>>().join("-").chars().take(120).collect()
+    let readable: String = words.collect::<Vec<_>>().join("-").chars().take(120).collect();
+    let mut hasher = DefaultHasher::new();
+    spec.hash(&mut hasher);
+    format!("{readable}-{:08x}", hasher.finish() >> 32)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
-use super::{Job, Outcome, Runner, RunnerError, State, quoted};
+use super::{Job, Outcome, Runner, RunnerError, State, file_name, quoted};
 
 /// A stand-in for e2e.test: what a shell script makes of the flags it is given.
 fn runner(folder: &tempfile::TempDir, script: &str) -> Runner {
@@ -54,7 +54,7 @@ fn every_job_is_run_once_whatever_the_number_of_processes() {
 fn a_process_that_leaves_no_report_has_failed_and_its_log_stays() {
     let folder = tempfile::tempdir().unwrap();
     let seen = outcomes(&runner(&folder, "echo panic; exit 2"), &[job("[sig-a] b")], 1, None);
-    let log = folder.path().join("cache/logs/-sig-a--b.log");
+    let log = folder.path().join(format!("cache/logs/{}.log", file_name("[sig-a] b")));
     assert_eq!(seen[0].state, State::Failed);
     assert_eq!(seen[0].message, format!("e2e.test left no report; see {}", log.display()));
     assert_eq!(std::fs::read_to_string(log).unwrap(), "panic\n");
@@ -95,4 +95,13 @@ fn a_missing_kubeconfig_is_refused_by_its_path() {
 #[test]
 fn a_name_is_quoted_as_go_does() {
     assert_eq!(quoted("[sig-a] b.c (d) *e*"), r"\[sig-a\] b\.c \(d\) \*e\*");
+}
+
+#[test]
+fn specs_that_begin_alike_have_logs_of_their_own() {
+    let long = "[sig-a] ".to_owned() + &"very long ".repeat(20);
+    let (one, other) = (file_name(&format!("{long}one")), file_name(&format!("{long}other")));
+    assert_ne!(one, other);
+    assert_eq!(&one[..21], "sig-a-very-long-very-");
+    assert!(one.len() < 140 && one.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'), "{one}");
 }
