@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -24,6 +24,7 @@ pub enum Kind {
 struct Names {
     next: u64,
     running: BTreeMap<u64, (Kind, String)>,
+    handles: BTreeMap<u64, AbortHandle>,
 }
 
 /// The tasks of a process or of one part of it. Cheap to clone.
@@ -70,11 +71,29 @@ impl Tasks {
     {
         let name = name.into();
         let guard = Running::enter(self, kind, name);
-        tokio::spawn(self.tracker.track_future(async move {
+        let id = guard.id;
+        let handle = tokio::spawn(self.tracker.track_future(async move {
             let output = future.await;
             drop(guard);
             output
-        }))
+        }));
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        // On other threads it may have ended already.
+        if names.running.contains_key(&id) {
+            names.handles.insert(id, handle.abort_handle());
+        }
+        handle
+    }
+
+    /// Ends every task where it stands, as the death of a process would: nothing is drained, nothing is told. For
+    /// simulation; a process drains.
+    pub fn abort(&self) {
+        self.token.cancel();
+        self.tracker.close();
+        let handles = std::mem::take(&mut self.names.lock().unwrap_or_else(PoisonError::into_inner).handles);
+        for handle in handles.into_values() {
+            handle.abort();
+        }
     }
 
     /// Tells every task to stop and waits for them.
@@ -114,6 +133,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         let mut names = self.tasks.names.lock().unwrap_or_else(PoisonError::into_inner);
         let ended = names.running.remove(&self.id);
+        names.handles.remove(&self.id);
         drop(names);
         if self.kind == Kind::Service && !self.tasks.token.is_cancelled() {
             if let Some((_, name)) = ended {
@@ -137,6 +157,20 @@ mod tests {
         let held = tasks.drain(Duration::from_secs(5)).await.unwrap_err();
         assert_eq!(held.held, ["deaf"]);
         assert_eq!(held.to_string(), "after 5s still running: deaf");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn abort_ends_tasks_where_they_stand() {
+        let tasks = Tasks::new();
+        let token = tasks.shutdown_token();
+        let deaf = tasks.spawn(Kind::Service, "deaf", std::future::pending::<()>());
+        let last_words = tasks.spawn(Kind::Service, "heeds", async move { token.cancelled().await });
+        tokio::task::yield_now().await;
+        tasks.abort();
+        assert!(deaf.await.unwrap_err().is_cancelled());
+        assert!(last_words.await.unwrap_err().is_cancelled(), "not even what heeds the token gets a turn");
+        assert!(!tasks.failed.is_cancelled());
+        assert_eq!(tasks.drain(Duration::ZERO).await, Ok(()));
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! One watch per kind and process, its objects in memory, everybody told of changes.
 
 use std::any::{Any, TypeId};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,28 +117,49 @@ impl<K: Watched> Informer<K> {
         assert!(seen, "the informer owns the sender of its own readiness");
     }
 
-    /// Lists the objects anew and returns those the watch has not shown `grace` later; they are taken over.
+    /// Lists the objects anew and returns those whose state or end the watch has not shown `grace` later; that is
+    /// taken over.
     ///
     /// # Errors
     /// Those of the list request.
     pub async fn missed(&self, grace: Duration) -> Result<Vec<ObjectKey>, kube::Error> {
         let params =
             kube::api::ListParams::default().labels(&self.selection.labels).fields(&self.selection.fields);
+        let before: Vec<Arc<K>> = self.list();
         let fresh = self.inner.api.list(&params).await?.items;
+        let there: HashSet<ObjectKey> = fresh.iter().map(ObjectKey::of).collect();
+        let gone: Vec<Arc<K>> =
+            before.into_iter().filter(|object| !there.contains(&ObjectKey::of(&**object))).collect();
         let behind: Vec<K> = fresh.into_iter().filter(|object| self.is_behind(object)).collect();
-        if behind.is_empty() {
+        if behind.is_empty() && gone.is_empty() {
             return Ok(Vec::new());
         }
         tokio::time::sleep(grace).await;
-        let missed: Vec<K> = behind.into_iter().filter(|object| self.is_behind(object)).collect();
-        Ok(missed
-            .into_iter()
-            .map(|object| {
-                let key = ObjectKey::of(&object);
+        let ended = gone.into_iter().filter(|object| self.is_as_seen(object)).map(|object| {
+            let key = ObjectKey::of(&*object);
+            self.remove(&key);
+            key
+        });
+        let mut missed: Vec<ObjectKey> = ended.collect();
+        let behind: HashSet<ObjectKey> =
+            behind.iter().filter(|object| self.is_behind(object)).map(ObjectKey::of).collect();
+        if behind.is_empty() {
+            return Ok(missed);
+        }
+        // As they are now: what is as old as the grace time could not be written upon without conflict.
+        let fresh = self.inner.api.list(&params).await?.items;
+        for object in fresh {
+            let key = ObjectKey::of(&object);
+            if behind.contains(&key) && self.is_behind(&object) {
                 self.put(object);
-                key
-            })
-            .collect())
+                missed.push(key);
+            }
+        }
+        Ok(missed)
+    }
+
+    fn is_as_seen(&self, object: &Arc<K>) -> bool {
+        self.get(&ObjectKey::of(&**object)).is_some_and(|now| Arc::ptr_eq(&now, object))
     }
 
     fn is_behind(&self, fresh: &K) -> bool {

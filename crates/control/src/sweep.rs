@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 use muster_base::task::{Kind, Tasks};
 
 use crate::ObjectKey;
@@ -48,6 +48,18 @@ impl Sweep {
         self
     }
 
+    /// Lists a further kind anew and takes over what the watch missed of it: its handlers then call for what is to be
+    /// looked at. Every kind a pass decides by needs this or [`Sweep::over`], for the sweep alone must suffice.
+    #[must_use]
+    pub fn refreshing<K: Watched>(mut self, informer: &Informer<K>) -> Self {
+        let informer = informer.clone();
+        self.rounds.push(Box::new(move || {
+            let informer = informer.clone();
+            async move { Ok(informer.missed(GRACE).await?.len() as u64) }.boxed()
+        }));
+        self
+    }
+
     /// Starts sweeping; ends with `tasks`.
     pub fn start(self, tasks: &Tasks) {
         let token = tasks.shutdown_token();
@@ -61,8 +73,9 @@ impl Sweep {
     }
 
     async fn once(&self) {
-        for round in &self.rounds {
-            match round().await {
+        // At once: each waits out the grace time where it finds something.
+        for result in join_all(self.rounds.iter().map(|round| round())).await {
+            match result {
                 Ok(0) => {}
                 Ok(missed) => {
                     self.metrics.missed(self.controller, missed);

@@ -36,7 +36,10 @@ pub(crate) async fn create(
         "pods" => pod::complete(server, target, value)?,
         "nodes" => node::complete(value),
         "persistentvolumeclaims" | "persistentvolumes" => value["status"] = json!({"phase": "Pending"}),
-        "services" => return service::create(server, target, value).await.map(Some),
+        "services" => {
+            value["status"] = json!({"loadBalancer": {}});
+            return service::create(server, target, value).await.map(Some);
+        }
         custom::RESOURCE => custom::admit(server, target, value, None)?,
         _ => rbac::check(server, call, target, value, None)?,
     }

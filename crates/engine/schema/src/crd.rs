@@ -15,7 +15,7 @@ mod subresources;
 use serde_json::Value;
 
 use crate::cel;
-use crate::error::{FieldError, at, join};
+use crate::error::{FieldError, FieldErrorKind, at, join};
 use crate::kind::{Gvk, Kind, Scope, Subresource};
 use crate::structural;
 use json::{flag, list, text};
@@ -44,10 +44,32 @@ pub fn compile(crd: &Value) -> Result<Vec<Kind>, Vec<FieldError>> {
 /// `oldSelf` compare with `old`; what did not change is not judged again.
 pub fn validate(kind: &Kind, value: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = structural::validate_update(&kind.schema, value, old, "");
-    if errors.is_empty() {
-        errors = cel::validate(&kind.schema, value, old, "");
+    if errors.iter().any(|error| blocks_rules(error.kind)) {
+        let detail = "some validation rules were not checked because the object was invalid; correct the existing errors \
+                      to complete validation";
+        errors.push(FieldError::invalid("<nil>", Value::Null, detail));
+    } else {
+        errors.extend(cel::validate(&kind.schema, value, old, ""));
     }
     errors
+}
+
+/// After these a rule may meet what it cannot judge (`hasBlockingErr` of apiextensions-apiserver).
+fn blocks_rules(kind: FieldErrorKind) -> bool {
+    match kind {
+        FieldErrorKind::Required
+        | FieldErrorKind::NotSupported
+        | FieldErrorKind::TooLong
+        | FieldErrorKind::TooMany
+        | FieldErrorKind::TypeInvalid => true,
+        FieldErrorKind::NotFound
+        | FieldErrorKind::Duplicate
+        | FieldErrorKind::Invalid
+        | FieldErrorKind::Forbidden
+        | FieldErrorKind::TooFew
+        | FieldErrorKind::TooShort
+        | FieldErrorKind::Internal => false,
+    }
 }
 
 fn check_versions(spec: &Value, versions: &[Value], errors: &mut Vec<FieldError>) {

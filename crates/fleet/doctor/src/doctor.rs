@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::diagnosis::{Diagnosis, Rule, Sign};
-use crate::readings::{self, ReadingsError};
+use crate::readings::{ReadingsError, Socket, Source};
 use crate::report::Report;
 
 const CONTAINERD: &str = "containerd";
@@ -43,6 +43,7 @@ fn sign(class: &str, seen: &Result<Readings, ReadingsError>) -> Sign {
 /// The doctor of one machine.
 pub struct Doctor {
     config: Config,
+    source: Box<dyn Source>,
     clock: SharedClock,
     cases: Vec<(Report, Diagnosis)>,
 }
@@ -53,6 +54,20 @@ impl Doctor {
     /// # Errors
     /// Those of the read requests.
     pub async fn build(config: Config, client: Client, clock: SharedClock) -> Result<Self, kube::Error> {
+        let socket = Socket { path: config.probe_socket.clone(), within: config.answer_within };
+        Self::over(config, Box::new(socket), client, clock).await
+    }
+
+    /// The same over readings from elsewhere.
+    ///
+    /// # Errors
+    /// Those of the read requests.
+    pub async fn over(
+        config: Config,
+        source: Box<dyn Source>,
+        client: Client,
+        clock: SharedClock,
+    ) -> Result<Self, kube::Error> {
         let api: Api<Problem> = Api::all(client);
         let mut cases = Vec::new();
         for rule in RULES {
@@ -60,7 +75,7 @@ impl Doctor {
             let filed = report.load().await?;
             cases.push((report, Diagnosis::new(rule, filed)));
         }
-        Ok(Self { config, clock, cases })
+        Ok(Self { config, source, clock, cases })
     }
 
     /// Looks and files until shutdown.
@@ -79,7 +94,7 @@ impl Doctor {
     }
 
     async fn round(&mut self, boot_id: &mut String) {
-        let seen = readings::fetch(&self.config.probe_socket, self.config.answer_within).await;
+        let seen = self.source.readings().await;
         if let Ok(readings) = &seen {
             boot_id.clone_from(&readings.boot_id);
         }

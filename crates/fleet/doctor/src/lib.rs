@@ -14,3 +14,4 @@ mod report;
 pub use config::Config;
 pub use confine::{ConfineError, confine};
 pub use doctor::Doctor;
+pub use readings::{ReadingsError, Source};

@@ -1,8 +1,9 @@
 //! Asks the agent's read-only socket.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use muster_api::probe::Readings;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::UnixStream;
@@ -12,23 +13,46 @@ const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 
 /// Why there are no readings.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ReadingsError {
+pub enum ReadingsError {
+    /// Nothing listens on the socket.
     #[error("the agent takes no connection on {path}")]
     Connect {
+        /// The socket.
         path: String,
+        /// Why.
         #[source]
         source: std::io::Error,
     },
+    /// The agent does not answer.
     #[error("the agent did not answer within {0:?}")]
     TooLate(Duration),
+    /// The connection ended within the answer.
     #[error("the agent's answer broke off")]
     Read(#[source] std::io::Error),
+    /// The answer is not a document of readings.
     #[error("the agent's answer is not what was agreed")]
     Malformed(#[source] serde_json::Error),
 }
 
-/// The readings of this moment.
-pub(crate) async fn fetch(socket: &Path, within: Duration) -> Result<Readings, ReadingsError> {
+/// Where readings come from.
+pub trait Source: Send + Sync + 'static {
+    /// The readings of this moment.
+    fn readings(&self) -> BoxFuture<'_, Result<Readings, ReadingsError>>;
+}
+
+/// The agent's read-only socket.
+pub(crate) struct Socket {
+    pub(crate) path: PathBuf,
+    pub(crate) within: Duration,
+}
+
+impl Source for Socket {
+    fn readings(&self) -> BoxFuture<'_, Result<Readings, ReadingsError>> {
+        Box::pin(fetch(&self.path, self.within))
+    }
+}
+
+async fn fetch(socket: &Path, within: Duration) -> Result<Readings, ReadingsError> {
     tokio::time::timeout(within, ask(socket)).await.map_err(|_| ReadingsError::TooLate(within))?
 }
 

@@ -40,15 +40,8 @@ pub(crate) fn start(context: &Context) {
     ledger.machines.on_change(move |_| to.add(ObjectKey::cluster(LEDGER), Cause::Watch));
     let to = queue.clone();
     ledger.budgets.on_change(move |_| to.add(ObjectKey::cluster(LEDGER), Cause::Watch));
-    sweep(context, &requests, &queue);
+    ledger.sweep(&requests, &queue);
     Driver::new(LEDGER, context.metrics.clone()).start(&context.tasks, &queue, ledger);
-}
-
-/// The sweep hands over names of requests; each stands for the whole ledger.
-fn sweep(context: &Context, requests: &Informer<Disruption>, queue: &Queue<ObjectKey>) {
-    Sweep::new(LEDGER, context.config.sweep_every, context.metrics.clone())
-        .over(requests, queue)
-        .start(&context.tasks);
 }
 
 impl Pass for Ledger {
@@ -92,6 +85,15 @@ impl Pass for Ledger {
 const MOMENT: Duration = Duration::from_millis(100);
 
 impl Ledger {
+    /// The sweep hands over names of requests; each stands for the whole ledger.
+    fn sweep(&self, requests: &Informer<Disruption>, queue: &Queue<ObjectKey>) {
+        Sweep::new(LEDGER, self.context.config.sweep_every, self.context.metrics.clone())
+            .refreshing(&self.machines)
+            .refreshing(&self.budgets)
+            .over(requests, queue)
+            .start(&self.context.tasks);
+    }
+
     async fn report(
         &self,
         name: &str,

@@ -28,6 +28,9 @@ pub(crate) fn start(context: &Context) {
     let queue = Queue::new();
     intake.wire(&queue);
     Sweep::new("machines", context.config.sweep_every, context.metrics.clone())
+        .refreshing(&intake.sites)
+        .refreshing(&intake.roles)
+        .refreshing(&intake.inventories)
         .over(&intake.machines, &queue)
         .start(&context.tasks);
     Driver::new("machines", context.metrics.clone()).workers(4).start(&context.tasks, &queue, intake);

@@ -31,6 +31,7 @@ pub(crate) fn start(context: &Context) {
         }
     });
     Sweep::new("problems", context.config.sweep_every, context.metrics.clone())
+        .refreshing(&reception.machines)
         .over(&reception.problems, &queue)
         .start(&context.tasks);
     Driver::new("problems", context.metrics.clone()).start(&context.tasks, &queue, reception);

@@ -60,6 +60,13 @@ pub(crate) fn start(context: &Context) {
     let queue = Queue::new();
     runner.wire(&queue);
     Sweep::new("runs", context.config.sweep_every, context.metrics.clone())
+        .refreshing(&runner.workflows)
+        .refreshing(&runner.machines)
+        .refreshing(&runner.roles)
+        .refreshing(&runner.nodes)
+        .refreshing(&runner.orders)
+        .refreshing(&runner.disruptions)
+        .refreshing(&runner.problems)
         .over(&runner.runs, &queue)
         .start(&context.tasks);
     Driver::new("runs", context.metrics.clone()).workers(4).start(&context.tasks, &queue, runner);

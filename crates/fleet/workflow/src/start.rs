@@ -31,6 +31,10 @@ pub(crate) fn start(context: &Context) {
     let queue = Queue::new();
     starter.wire(&queue);
     Sweep::new("starter", context.config.sweep_every, context.metrics.clone())
+        .refreshing(&starter.inventories)
+        .refreshing(&starter.problems)
+        .refreshing(&starter.workflows)
+        .refreshing(&starter.runs)
         .over(&starter.machines, &queue)
         .start(&context.tasks);
     Driver::new("starter", context.metrics.clone()).workers(4).start(&context.tasks, &queue, starter);
@@ -73,8 +77,13 @@ impl Pass for Starter {
             inventory: self.inventories.get(key).is_some_and(|inventory| inventory.status.is_some()),
             problems: &problems,
             workflows: &self.workflows.list(),
+            now: self.context.clock.now(),
         };
-        let Some(run) = plan::plan(&machine, &world) else { return Ok(Outcome::IDLE) };
+        let idle = match plan::hands_off(&machine, world.now) {
+            Some(left) => Outcome::IDLE.again_after(left),
+            None => Outcome::IDLE,
+        };
+        let Some(run) = plan::plan(&machine, &world) else { return Ok(idle) };
         let name = run.metadata.name.clone().unwrap_or_default();
         if self.runs.get(&ObjectKey::cluster(&name)).is_some() {
             return Ok(Outcome::IDLE);

@@ -9,5 +9,7 @@
 mod crash;
 mod foreign;
 mod harness;
+mod kubectl;
 mod refusals;
 mod story;
+mod transcript;

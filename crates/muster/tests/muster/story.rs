@@ -210,6 +210,51 @@ fn up(cluster: &Cluster) -> Process {
     server
 }
 
+/// The doctor's process is nobody's, without a capability, and can get none; its identity reads and files Problems.
+fn the_doctor_has_no_powers(cluster: &Cluster) {
+    let status = wait_for("doctor", 10 * SECOND, || doctor_status(cluster).ok_or_else(|| "none".to_owned()));
+    let line =
+        |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
+    assert_eq!(line("Uid:"), "65534\t65534\t65534\t65534");
+    for set in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
+        assert_eq!(line(set), "0000000000000000", "{set}");
+    }
+    assert_eq!(line("NoNewPrivs:"), "1");
+    let may = |verb: &str, resource: &str| {
+        let doctor = "--as=system:muster:doctor";
+        let output = cluster.kubectl(&["auth", "can-i", verb, resource, doctor]);
+        text(&output).trim() == "yes"
+    };
+    assert!(may("get", "machines.muster.dev") && may("create", "problems.muster.dev"));
+    for resource in
+        ["machines", "orders", "runs", "workflows", "disruptions", "disruptionbudgets", "machineroles"]
+    {
+        for verb in ["create", "update", "patch", "delete", "deletecollection"] {
+            assert!(!may(verb, &format!("{resource}.muster.dev")), "the doctor may {verb} {resource}");
+        }
+    }
+    for (verb, resource) in
+        [("get", "secrets"), ("create", "pods"), ("patch", "nodes"), ("delete", "problems.muster.dev")]
+    {
+        assert!(!may(verb, resource), "the doctor may {verb} {resource}");
+    }
+}
+
+/// `/proc/PID/status` of the doctor of this data directory.
+fn doctor_status(cluster: &Cluster) -> Option<String> {
+    let kubeconfig = cluster.data_dir.join("doctor.kubeconfig");
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    entries.into_iter().find_map(|entry| {
+        let words = std::fs::read(entry.path().join("cmdline")).ok()?;
+        let words: Vec<&[u8]> = words.split(|byte| *byte == 0).collect();
+        let ours = words.get(1) == Some(&b"doctor".as_slice())
+            && words.contains(&kubeconfig.as_os_str().as_encoded_bytes());
+        let status = std::fs::read_to_string(entry.path().join("status")).ok().filter(|_| ours)?;
+        // Between its start and its confinement it is still root.
+        status.contains("Uid:\t65534").then_some(status)
+    })
+}
+
 /// Nothing the watch had missed was found by a sweep.
 fn no_sweep_found_anything(cluster: &Cluster) {
     let metrics = text(&cluster.kubectl(&["get", "--raw", "/metrics"]));
@@ -230,17 +275,22 @@ fn a_machine_becomes_healthy_carries_an_application_and_is_healed_while_it_runs_
     let address = runs_the_application(&cluster);
     heals_a_hung_runtime(&cluster, &address, &mut Calm);
     no_sweep_found_anything(&cluster);
+    the_doctor_has_no_powers(&cluster);
     let status = cluster.muster(&["status"]).output().unwrap();
     assert!(status.status.success(), "{}", text(&status));
 }
 
-/// Kills everything Muster runs but the containers, and starts it again.
-struct KilledServer(Process);
+/// Kills everything Muster runs but the containers, sees that traffic flows on, and starts it again.
+struct KilledServer {
+    server: Process,
+    address: String,
+}
 
 impl KilledServer {
     fn strike(&mut self, cluster: &Cluster) {
-        self.0.kill();
-        self.0 = up(cluster);
+        self.server.kill();
+        answers(cluster, &self.address).unwrap();
+        self.server = up(cluster);
     }
 }
 
@@ -261,5 +311,5 @@ fn a_repair_survives_the_death_of_muster_with_each_effect_once() {
     let server = up(&cluster);
     takes_the_machine_in(&cluster);
     let address = runs_the_application(&cluster);
-    heals_a_hung_runtime(&cluster, &address, &mut KilledServer(server));
+    heals_a_hung_runtime(&cluster, &address, &mut KilledServer { server, address: address.clone() });
 }

@@ -9,6 +9,7 @@ use kube::Client;
 use muster_base::clock::SharedClock;
 use muster_base::error::chain;
 use muster_base::task::{Kind, Tasks};
+use muster_control::events::Events;
 use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 
@@ -20,7 +21,7 @@ use crate::inventory::Reporter;
 use crate::logs::{Logs, ServeError, Server};
 use crate::node::{Facts, Keeper, Registration};
 use crate::orders::{Desk, Executor, Ledger, LedgerError};
-use crate::pod::{Context, Driver, Node, STARTING_MAX};
+use crate::pod::{Context, Driver, Node, STARTING_MAX, Teller};
 use crate::runtime::Runtime;
 use crate::runtime::cri::{self, Cri};
 
@@ -145,6 +146,7 @@ impl Agent {
             runtime: self.runtime.clone(),
             client: self.client.clone(),
             clock: self.clock.clone(),
+            events: Teller::start(Events::new(self.client.clone(), "kubelet", self.clock.clone()), tasks),
             starting: Semaphore::new(STARTING_MAX),
             services: parking_lot::Mutex::default(),
         });

@@ -113,6 +113,7 @@ impl Keeper {
         let name = self.facts.name.clone();
         let node = object::node(&self.facts, registration);
         let found = within(&name, "read it", self.api().get_opt(&name)).await?;
+        let known = found.is_some();
         match found {
             None => {
                 within(&name, "create it", self.api().create(&PostParams::default(), &node)).await?;
@@ -131,8 +132,12 @@ impl Keeper {
             }
         }
         *self.registration.lock() = Some(registration.clone());
-        let word = Word::of(self.runtime.status().await.map_err(|error| error.to_string()));
-        self.tell(&word, self.clock.now()).await
+        let answer = self.runtime.status().await;
+        if known && answer.is_err() {
+            // What was said of the node stands until the runtime has been silent for long enough.
+            return Ok(());
+        }
+        self.tell(&Word::of(answer.map_err(|error| error.to_string())), self.clock.now()).await
     }
 
     /// Takes up a node that was registered in an earlier life. False if there is none: then only an order registers it.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use muster_api::Order;
-use muster_api::order::{OUTPUT_BYTES_MAX, OrderPhase, OrderStatus};
+use muster_api::order::{OUTPUT_BYTES_MAX, OrderPhase, OrderSpec, OrderStatus};
 use muster_base::clock::SharedClock;
 use muster_base::error::chain;
 use tokio_util::sync::CancellationToken;
@@ -23,13 +24,19 @@ mod sysctl;
 pub use execute::{Executor, Outcome};
 pub use ledger::{Entry, Key, Ledger, LedgerError, Verdict};
 
+/// Carries orders out. [`Executor`] does so on this machine; a simulation does so on an imagined one.
+pub trait Execute: Send + Sync + 'static {
+    /// Does what the order says.
+    fn execute<'a>(&'a self, order: &'a OrderSpec) -> BoxFuture<'a, Outcome>;
+}
+
 /// Listens for the orders of one machine and carries them out one after the other.
 pub struct Desk {
     client: Client,
     clock: SharedClock,
     machine: String,
     ledger: tokio::sync::Mutex<Ledger>,
-    executor: Arc<Executor>,
+    executor: Arc<dyn Execute>,
 }
 
 const API_LIMIT: Duration = Duration::from_secs(10);
@@ -77,7 +84,7 @@ impl Desk {
         clock: SharedClock,
         machine: String,
         ledger: Ledger,
-        executor: Arc<Executor>,
+        executor: Arc<dyn Execute>,
     ) -> Self {
         Self { client, clock, machine, ledger: tokio::sync::Mutex::new(ledger), executor }
     }

@@ -18,8 +18,8 @@ use crate::runtime::{Runtime, proto};
 mod act;
 pub(crate) mod container;
 mod driver;
+mod events;
 pub(crate) mod field;
-mod links;
 pub(crate) mod objects;
 pub mod plan;
 mod probe;
@@ -29,6 +29,7 @@ mod status;
 mod worker;
 
 pub use driver::Driver;
+pub use events::Teller;
 pub use resources::Qos;
 
 /// The node as its pods see it.
@@ -54,6 +55,7 @@ pub struct Context {
     pub runtime: Arc<dyn Runtime>,
     pub client: Client,
     pub clock: SharedClock,
+    pub events: Teller,
     /// Bounds sandboxes and containers being started at a time: more is slower for all of them.
     pub starting: Semaphore,
     /// Variables every container gets: where the API is.

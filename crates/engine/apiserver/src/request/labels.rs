@@ -28,9 +28,7 @@ enum Operator {
 impl LabelSelector {
     /// Reads the textual form.
     pub(crate) fn parse(text: &str) -> Result<Self, Refusal> {
-        let refuse = |why: &str| {
-            Refusal::bad_request(format!("unable to parse requirement: {why} in label selector {text:?}"))
-        };
+        let refuse = |why: &str| Refusal::bad_request(format!("unable to parse requirement: {why}"));
         split(text)
             .into_iter()
             .map(|part| requirement(part.trim()).map_err(|why| refuse(&why)))
@@ -151,6 +149,9 @@ fn requirement(text: &str) -> Result<Requirement, String> {
         (text, Operator::Exists)
     };
     let key = key.trim();
+    if let Some((_, "in" | "notin")) = key.rsplit_once(' ') {
+        return Err("found '' expected: '('".to_owned());
+    }
     let fits = |letter: char| letter.is_ascii_alphanumeric() || "-_./".contains(letter);
     if key.is_empty() || !key.chars().all(fits) {
         return Err(format!("<nil>: Invalid value: {key:?}: not a label key"));

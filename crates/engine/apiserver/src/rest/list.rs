@@ -177,12 +177,7 @@ fn place(params: &ListParams, current: u64) -> Result<(u64, (String, String)), R
 
 pub(super) fn check_fields(target: &Target, params: &ListParams) -> Result<(), Refusal> {
     let Some(path) = params.fields.unsupported(&target.served.columns) else { return Ok(()) };
-    let gvk = &target.served.kind.gvk;
-    Err(Refusal::bad_request(format!(
-        "Unable to find \"{}/{}, Resource={}\" that match label selector \"{}\", field selector \"{}\": field label \
-         not supported: {path}",
-        gvk.group, gvk.version, target.served.kind.plural, params.labels, params.fields
-    )))
+    Err(Refusal::bad_request(format!("field label not supported: {path}")))
 }
 
 /// Whether the selectors select an entry.

@@ -14,7 +14,16 @@ use crate::types::{MapKind, NodeId, Rule, Schema, Shape};
 
 thread_local! {
     /// Registering the libraries costs more than evaluating most rules.
-    static LIBRARIES: Context<'static> = Context::default().with_all();
+    static LIBRARIES: Context<'static> = libraries();
+}
+
+fn libraries() -> Context<'static> {
+    let mut context = Context::default().with_all();
+    // CEL's conversions also take what is converted already (`timestamp(timestamp)`, `duration(duration)`): a field of
+    // format date-time is a timestamp before the rule sees it.
+    context.add_function("timestamp", |argument: Cel| value::timestamp(argument));
+    context.add_function("duration", |argument: Cel| value::duration(argument));
+    context
 }
 
 /// Runs every rule that applies: those over `oldSelf` only where there is an old value (or `optionalOldSelf`), the

@@ -153,3 +153,55 @@ fn work_beyond_the_budget_is_refused_before_it_starts() {
         ],
     );
 }
+
+#[test]
+fn conversions_take_what_is_converted_already() {
+    let kind = kind(
+        json!({
+            "from": {"type": "string", "format": "date-time"}, "to": {"type": "string", "format": "date-time"},
+            "every": {"type": "string", "format": "duration"},
+        }),
+        json!([
+            {"rule": "timestamp(self.from) < timestamp(self.to)", "message": "from before to"},
+            {"rule": "duration(self.every) < duration('1h')", "message": "every"},
+        ]),
+    );
+    let (early, late) = ("2027-01-01T00:00:00Z", "2027-01-02T00:00:00Z");
+    check(&kind, json!({"from": early, "to": late, "every": "1m"}), None, &[]);
+    check(
+        &kind,
+        json!({"from": late, "to": early, "every": "2h"}),
+        None,
+        &["spec: Invalid value: from before to", "spec: Invalid value: every"],
+    );
+}
+
+#[test]
+fn rules_are_judged_beside_bounds_and_not_beside_wrong_types() {
+    let kind = kind(
+        json!({
+            "max": {"type": "integer", "minimum": 0},
+            "share": {"type": "integer", "x-kubernetes-validations": [{"rule": "self <= 100", "message": "at most 100"}]},
+        }),
+        json!([]),
+    );
+    check(
+        &kind,
+        json!({"max": -1, "share": 101}),
+        None,
+        &[
+            "spec.max: Invalid value: -1: spec.max in body should be greater than or equal to 0",
+            "spec.share: Invalid value: 101: at most 100",
+        ],
+    );
+    check(
+        &kind,
+        json!({"max": "no", "share": 101}),
+        None,
+        &[
+            "spec.max: Invalid value: \"string\": spec.max in body must be of type integer: \"string\"",
+            "<nil>: Invalid value: null: some validation rules were not checked because the object was invalid; \
+             correct the existing errors to complete validation",
+        ],
+    );
+}

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kube_cel::cel::objects::{Key, Map};
-use kube_cel::cel::{Context, Program, Value as Cel};
+use kube_cel::cel::{Context, ExecutionError, Program, Value as Cel};
 use serde_json::Value;
 
 use crate::types::{Format, Node, NodeId, Scalar, Schema, Shape};
@@ -71,7 +71,9 @@ fn string(node: &Node, format: Format, text: &str) -> Cel {
             text.parse().map_or_else(|_| plain(text), Cel::Timestamp)
         }
         (_, Some("date")) => format!("{text}T00:00:00Z").parse().map_or_else(|_| plain(text), Cel::Timestamp),
-        (Format::Duration, _) | (_, Some("duration")) => duration(text).unwrap_or_else(|| plain(text)),
+        (Format::Duration, _) | (_, Some("duration")) => {
+            duration(plain(text)).unwrap_or_else(|_| plain(text))
+        }
         (Format::Bytes, _) | (_, Some("byte")) => {
             STANDARD.decode(text).map_or_else(|_| plain(text), |bytes| Cel::Bytes(Arc::new(bytes)))
         }
@@ -79,12 +81,24 @@ fn string(node: &Node, format: Format, text: &str) -> Cel {
     }
 }
 
-fn duration(text: &str) -> Option<Cel> {
+/// CEL's `duration`: of a text, or of what is one already.
+pub(super) fn duration(argument: Cel) -> Result<Cel, ExecutionError> {
     static PARSE: LazyLock<Program> =
         LazyLock::new(|| Program::compile("duration(text)").expect("a constant expression"));
+    if matches!(argument, Cel::Duration(_)) { Ok(argument) } else { of_library(&PARSE, argument) }
+}
+
+/// CEL's `timestamp`: of a text, or of what is one already.
+pub(super) fn timestamp(argument: Cel) -> Result<Cel, ExecutionError> {
+    static PARSE: LazyLock<Program> =
+        LazyLock::new(|| Program::compile("timestamp(text)").expect("a constant expression"));
+    if matches!(argument, Cel::Timestamp(_)) { Ok(argument) } else { of_library(&PARSE, argument) }
+}
+
+fn of_library(parse: &Program, argument: Cel) -> Result<Cel, ExecutionError> {
     let mut context = Context::default();
-    context.add_variable_from_value("text", text.to_owned());
-    PARSE.execute(&context).ok()
+    context.add_variable_from_value("text", argument);
+    parse.execute(&context)
 }
 
 const RESERVED: [&str; 21] = [

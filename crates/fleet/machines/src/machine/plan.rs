@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use muster_api::condition::{self, ACCEPTED, Status};
 use muster_api::inventory::InventoryStatus;
-use muster_api::machine::{MachineStatus, Phase, Transition};
+use muster_api::machine::{HandsOff, MachineStatus, Phase, Transition};
 use muster_api::{Condition, Machine};
 use muster_base::clock::elapsed;
 
@@ -42,11 +42,26 @@ pub(crate) fn plan(machine: &Machine, world: &World) -> Plan {
         status.boot_id.clone_from(&inventory.boot_id);
     }
     advance(machine, world, &mut status, good);
+    let left_alone = machine.spec.hands_off.as_ref().filter(|hands_off| world.now < hands_off.until);
+    say_why_it_waits(left_alone, &mut status);
+    let ends = left_alone.map(|hands_off| hands_off.until);
     let look_again = (status.phase == Phase::Inspecting)
-        .then(|| status.deadline.map(|deadline| elapsed(world.now, deadline)))
-        .flatten()
-        .filter(|left| !left.is_zero());
+        .then(|| [status.deadline, ends].into_iter().flatten().map(|at| elapsed(world.now, at)))
+        .and_then(|waits| waits.filter(|left| !left.is_zero()).min());
     Plan { status: (status != old || machine.status.is_none()).then_some(status), look_again }
+}
+
+/// While it is to be left alone an inspected machine is not installed, and says so; afterwards it says again why it is in
+/// its phase.
+fn say_why_it_waits(left_alone: Option<&HandsOff>, status: &mut MachineStatus) {
+    if status.phase != Phase::Inspecting {
+        return;
+    }
+    if let Some(HandsOff { until, by, reason }) = left_alone {
+        status.message = format!("hands off until {until} by {by}: {reason}");
+    } else if let Some(last) = status.transitions.last() {
+        status.message.clone_from(&last.reason);
+    }
 }
 
 fn accepted(machine: &Machine, world: &World) -> Condition {

@@ -1,13 +1,16 @@
 //! Which run a machine needs now. Its name derives from its cause, so that one cause starts one run.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use kube::ResourceExt as _;
 use muster_api::condition::{self, ACCEPTED, Status};
 use muster_api::machine::Phase;
 use muster_api::problem::State;
 use muster_api::workflow::{Run, RunSpec, WorkflowPurpose};
 use muster_api::{Condition, MACHINE_LABEL, Machine, Problem, Workflow};
+use muster_base::clock::elapsed;
 
 /// What is known beyond the machine itself.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +21,14 @@ pub(crate) struct World<'a> {
     pub(crate) problems: &'a [Arc<Problem>],
     /// All workflows.
     pub(crate) workflows: &'a [Arc<Workflow>],
+    /// The time.
+    pub(crate) now: Timestamp,
+}
+
+/// How long nobody may begin anything on the machine, if so.
+pub(crate) fn hands_off(machine: &Machine, now: Timestamp) -> Option<Duration> {
+    let until = machine.spec.hands_off.as_ref()?.until;
+    Some(elapsed(now, until)).filter(|left| !left.is_zero())
 }
 
 /// The run that should be there, if any.
@@ -27,6 +38,8 @@ pub(crate) fn plan(machine: &Machine, world: &World<'_>) -> Option<Run> {
         return None;
     }
     match status.phase {
+        // A repair says why it waits by itself: the ledger gives it no grant.
+        Phase::Inspecting if hands_off(machine, world.now).is_some() => None,
         Phase::Inspecting if world.inventory => provision(machine, world),
         Phase::Healthy => repair(machine, world),
         Phase::Registered
@@ -100,13 +113,16 @@ fn run(name: &str, machine: &Machine, spec: RunSpec) -> Run {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-    use muster_api::machine::{MachineSpec, MachineStatus};
+    use muster_api::machine::{HandsOff, MachineSpec, MachineStatus};
     use muster_api::problem::{ProblemSpec, ProblemStatus};
     use muster_api::workflow::WorkflowStatus;
 
     use super::*;
     use crate::builtin;
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(1_800_000_100).unwrap()
+    }
 
     fn verdict(status: Status) -> Vec<Condition> {
         vec![Condition {
@@ -155,7 +171,7 @@ mod tests {
     }
 
     fn planned(machine: &Machine, problems: &[Arc<Problem>], workflows: &[Arc<Workflow>]) -> Option<String> {
-        plan(machine, &World { inventory: true, problems, workflows }).map(|run| run.name_any())
+        plan(machine, &World { inventory: true, problems, workflows, now: now() }).map(|run| run.name_any())
     }
 
     #[test]
@@ -163,7 +179,24 @@ mod tests {
         let machine = machine(Phase::Inspecting);
         let workflows = workflows(Status::True);
         assert_eq!(planned(&machine, &[], &workflows).as_deref(), Some("provision-m1-1800000000"));
-        assert_eq!(plan(&machine, &World { inventory: false, problems: &[], workflows: &workflows }), None);
+        let unread = World { inventory: false, problems: &[], workflows: &workflows, now: now() };
+        assert_eq!(plan(&machine, &unread), None);
+    }
+
+    #[test]
+    fn a_machine_to_be_left_alone_is_not_provisioned_before_the_time_is_over() {
+        let mut machine = machine(Phase::Inspecting);
+        let until = |seconds| HandsOff {
+            until: now() + jiff::SignedDuration::from_secs(seconds),
+            by: "me".into(),
+            reason: "cabling".into(),
+        };
+        machine.spec.hands_off = Some(until(60));
+        assert_eq!(planned(&machine, &[], &workflows(Status::True)), None);
+        assert_eq!(hands_off(&machine, now()), Some(Duration::from_secs(60)));
+        machine.spec.hands_off = Some(until(0));
+        assert!(planned(&machine, &[], &workflows(Status::True)).is_some());
+        assert_eq!(hands_off(&machine, now()), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use muster_api::order::{Arguments, OrderPhase, OrderSpec, Service, Verb};
 use muster_api::role::{Taint, TaintEffect};
 use muster_base::clock::{SharedClock, elapsed};
@@ -82,9 +83,14 @@ impl Outcome {
 /// The check container's sandbox bears this name in the runtime's lists.
 const CHECK: &str = "muster-check";
 
+impl super::Execute for Executor {
+    fn execute<'a>(&'a self, order: &'a OrderSpec) -> BoxFuture<'a, Outcome> {
+        Box::pin(self.carry_out(order))
+    }
+}
+
 impl Executor {
-    /// Does what the order says.
-    pub async fn execute(&self, order: &OrderSpec) -> Outcome {
+    async fn carry_out(&self, order: &OrderSpec) -> Outcome {
         match order.verb {
             Verb::CheckKernel => self.check_kernel(&order.arguments),
             Verb::EnsureSysctls => self.sysctls(&order.arguments),

@@ -12,6 +12,7 @@ use muster_base::backoff::Backoff;
 use muster_base::clock::elapsed;
 use muster_base::error::chain;
 
+use super::events::{About, Happened};
 use super::plan::{Action, Plan, Why};
 use super::probe::{Handler, Target, ask};
 use super::worker::{Failure, Known, Next, Worker, World};
@@ -31,6 +32,7 @@ struct Victim {
     id: String,
     name: String,
     grace: Duration,
+    why: Why,
 }
 
 /// The key under which what goes wrong with the pod as a whole is remembered for each of its containers.
@@ -96,6 +98,9 @@ impl Worker {
     }
 
     fn all_failed(&mut self, known: &Known, reason: &'static str, message: String) -> String {
+        if let Some(pod) = known.pod() {
+            self.context.events.tell(pod, About::Pod, Happened::failure(reason, &message, ""));
+        }
         for name in known.pod().map(|pod| names(pod)).unwrap_or_default() {
             self.failed(&name, reason, message.clone());
         }
@@ -114,7 +119,7 @@ impl Worker {
                     Why::Unhealthy => self.memory.probes.grace(id),
                     Why::ImageChanged | Why::PodEnds => None,
                 };
-                Some(Victim { id: id.clone(), name: name.clone(), grace: own.unwrap_or(grace) })
+                Some(Victim { id: id.clone(), name: name.clone(), grace: own.unwrap_or(grace), why: *why })
             }
             Action::StartSandbox { .. }
             | Action::StopSandbox { .. }
@@ -158,6 +163,15 @@ impl Worker {
     }
 
     async fn kill(&self, known: &Known, victim: &Victim) {
+        if let Some(pod) = known.pod() {
+            let name = &victim.name;
+            let message = match victim.why {
+                Why::PodEnds => format!("Stopping container {name}"),
+                Why::Unhealthy => format!("Container {name} failed liveness probe, will be restarted"),
+                Why::ImageChanged => format!("Container {name} definition changed, will be restarted"),
+            };
+            self.context.events.tell(pod, About::Container(name), Happened::normal("Killing", message));
+        }
         let began = self.context.clock.now();
         let limit = victim.grace.max(Duration::from_secs(1));
         if let Some((hook, ip)) = self.pre_stop(known, &victim.name) {

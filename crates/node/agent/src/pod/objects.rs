@@ -1,13 +1,13 @@
 //! The config maps and secrets a pod refers to, read from the API in one go.
 
+mod links;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, Secret, Service, Volume};
 use kube::api::ListParams;
 use kube::{Api, Client};
-
-use super::links;
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FetchError {

@@ -7,13 +7,15 @@ use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ObjectReference, Pod};
 use kube::client::Body;
 use muster_base::clock::{Clock, ManualClock};
 use serde_json::{Value, json};
+use tokio::sync::mpsc::Receiver;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use super::events::Happened;
 use super::worker::{Known, Mailbox, Memory, Next, Worker};
 use super::*;
 use crate::runtime::fake::{Fake, Health};
@@ -50,6 +52,7 @@ struct Stage {
     runtime: Fake,
     clock: Arc<ManualClock>,
     told: Told,
+    heard: Receiver<(ObjectReference, Happened)>,
     _dir: tempfile::TempDir,
 }
 
@@ -72,11 +75,13 @@ impl Stage {
             logs_dir: dir.path().join("logs"),
             cgroups: Cgroups { parent: "/muster".to_owned(), mount: dir.path().join("cgroup") },
         };
+        let (events, heard) = Teller::heard();
         let context = Arc::new(Context {
             node,
             runtime: Arc::new(runtime.clone()),
             client: client(told.clone()),
             clock: clock.clone(),
+            events,
             starting: Semaphore::new(1),
             services: Mutex::default(),
         });
@@ -84,7 +89,7 @@ impl Stage {
         let mailbox = Arc::new(Mailbox { known, bell: Notify::new() });
         let shutdown = CancellationToken::new();
         let worker = Worker { context, uid: "u".to_owned(), mailbox, shutdown, memory: Memory::default() };
-        Self { worker, runtime, clock, told, _dir: dir }
+        Self { worker, runtime, clock, told, heard, _dir: dir }
     }
 
     /// Passes until one has nothing more to do at this moment.
@@ -100,6 +105,15 @@ impl Stage {
 
     fn told(&self) -> Value {
         self.told.lock().last().cloned().unwrap_or_default()
+    }
+
+    /// The events told since the last question: `field reason: message`.
+    fn events(&mut self) -> Vec<String> {
+        std::iter::from_fn(|| self.heard.try_recv().ok())
+            .map(|(about, what)| {
+                format!("{} {}: {}", about.field_path.unwrap_or_default(), what.reason, what.message)
+            })
+            .collect()
     }
 
     fn say(&self, known: Known) {
@@ -128,6 +142,28 @@ async fn a_pod_is_started_told_and_left_alone() {
     let told = stage.told.lock().len();
     assert_eq!(stage.worker.pass().await, Next::WhenTold);
     assert_eq!((stage.runtime.calls().len(), stage.told.lock().len()), (3, told));
+}
+
+#[tokio::test]
+async fn the_life_of_a_container_is_told_as_events() {
+    let mut stage = Stage::new(simple());
+    stage.settle().await;
+    let field = "spec.containers{a}";
+    assert_eq!(
+        stage.events(),
+        [
+            format!(
+                "{field} Pulled: Container image \"i\" already present on machine and can be accessed by the pod"
+            ),
+            format!("{field} Created: Container created"),
+            format!("{field} Started: Container started"),
+        ]
+    );
+    let mut deleted = simple();
+    deleted["metadata"]["deletionTimestamp"] = json!("1970-01-01T00:16:47Z");
+    stage.say(Known::Pod(Arc::new(read(deleted))));
+    stage.settle().await;
+    assert_eq!(stage.events(), [format!("{field} Killing: Stopping container a")]);
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::events::{About, Happened};
 use super::objects::Objects;
 use super::plan::{self, Actual, ContainerView, Desired, Plan, SandboxView};
 use super::probe::{Answer, Kind, Probes, Question, Target, ask};
@@ -183,6 +184,10 @@ impl Worker {
     fn hear(&mut self, question: &Question, answer: Result<(), String>) {
         if let Err(why) = &answer {
             tracing::debug!(pod = self.uid, container = question.container, kind = ?question.kind, why, "probe failed");
+            self.say(
+                &question.container,
+                Happened::warning("Unhealthy", format!("{:?} probe failed: {why}", question.kind)),
+            );
         }
         let good = if answer.is_ok() { Answer::Good } else { Answer::Bad };
         let now = self.context.clock.now();
@@ -190,6 +195,23 @@ impl Worker {
             && question.kind != Kind::Readiness
         {
             tracing::info!(pod = self.uid, container = question.container, kind = ?question.kind, answer = ?good, "probe settled");
+        }
+    }
+
+    fn say(&self, container: &str, what: Happened) {
+        if let Some(pod) = self.mailbox.known.lock().pod() {
+            self.context.events.tell(pod, About::Container(container), what);
+        }
+    }
+
+    fn tell_back_offs(&self, pod: &Pod, plan: &Plan) {
+        let [name, namespace] =
+            [&pod.metadata.name, &pod.metadata.namespace].map(|text| text.as_deref().unwrap_or_default());
+        for container in plan.backing_off.keys() {
+            let uid = &self.uid;
+            let text =
+                format!("Back-off restarting failed container {container} in pod {name}_{namespace}({uid})");
+            self.say(container, Happened::warning("BackOff", text));
         }
     }
 
@@ -334,7 +356,10 @@ impl Worker {
             return;
         }
         match status::write(&self.context.client, pod, &status).await {
-            Ok(version) => self.memory.written = Some(Written { status, version }),
+            Ok(version) => {
+                self.memory.written = Some(Written { status, version });
+                self.tell_back_offs(pod, plan);
+            }
             Err(error) => {
                 tracing::debug!(
                     pod = self.uid,

@@ -31,6 +31,7 @@ struct World {
     exits: BTreeMap<String, i32>,
     health: Health,
     exec_code: i32,
+    network: u8,
     calls: Vec<String>,
 }
 
@@ -59,6 +60,11 @@ pub enum Health {
 impl Fake {
     pub fn new(clock: SharedClock) -> Self {
         Self { clock, world: Arc::default() }
+    }
+
+    /// Sandboxes get addresses of `10.244.NETWORK.0/24`, so that several fakes give out different ones.
+    pub fn set_network(&self, network: u8) {
+        self.world.lock().network = network;
     }
 
     /// Makes an image present, as after an import.
@@ -249,7 +255,7 @@ impl Runtime for Fake {
                     state: SandboxState::Ready,
                     created: now,
                 };
-                let ip = format!("10.244.{}.{}", world.next >> 8 & 255, world.next & 255);
+                let ip = format!("10.244.{}.{}", world.network, world.next % 255 + 1);
                 world.sandboxes.insert(id.clone(), Row { row, ip });
                 Ok(id)
             })

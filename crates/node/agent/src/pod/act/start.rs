@@ -13,6 +13,7 @@ use muster_base::clock::elapsed;
 use muster_base::error::chain;
 
 use super::super::Context;
+use super::super::events::{About, Happened};
 use super::super::field::Facts;
 use super::super::objects::{FetchError, Objects};
 use super::super::probe::{Handler, Target, ask};
@@ -76,7 +77,12 @@ impl Worker {
             Ok(()) => {
                 self.memory.failures.remove(which.0);
             }
-            Err((reason, message)) => self.failed(which.0, reason, message),
+            Err((reason, message)) => {
+                let image = pod.spec.as_ref().and_then(|spec| find(spec, which.0)?.image.as_deref());
+                let what = Happened::failure(reason, &message, image.unwrap_or_default());
+                self.context.events.tell(&pod, About::Container(which.0), what);
+                self.failed(which.0, reason, message);
+            }
         }
     }
 
@@ -131,8 +137,11 @@ impl Worker {
                 .map_err(|_| ("ShuttingDown", "the agent is ending".to_owned()))?;
             let made = context.runtime.create_container(sandbox_id, config, sandbox_config).await;
             let id = made.map_err(|error| ("CreateContainerError", error.message))?;
+            let tell = |what| context.events.tell(pod, About::Container(name), what);
+            tell(Happened::normal("Created", "Container created"));
             let started = context.runtime.start_container(&id).await;
             started.map_err(|error| ("RunContainerError", error.message))?;
+            tell(Happened::normal("Started", "Container started"));
             id
         };
         self.post_start(wanted, &id, ips.first().map_or("", String::as_str)).await
@@ -214,10 +223,14 @@ impl Worker {
             let repeated = self.memory.failures.get(&wanted.name).is_some_and(|failure| failure.count > 0);
             (if repeated { "ImagePullBackOff" } else { "ErrImagePull" }, error.message)
         };
+        let tell = |what| self.context.events.tell(pod, About::Container(&wanted.name), what);
         let policy = wanted.image_pull_policy.as_deref();
         if policy != Some("Always")
             && let Some(image) = runtime.image(&name).await.map_err(failed)?
         {
+            let text =
+                format!("Container image {name:?} already present on machine and can be accessed by the pod");
+            tell(Happened::normal("Pulled", text));
             return Ok(image);
         }
         if policy == Some("Never") {
@@ -225,7 +238,9 @@ impl Worker {
             return Err(("ErrImageNeverPull", message));
         }
         let login = self.login(pod, spec, &name).await;
+        tell(Happened::normal("Pulling", format!("Pulling image {name:?}")));
         runtime.pull_image(&name, login).await.map_err(failed)?;
+        tell(Happened::normal("Pulled", format!("Successfully pulled image {name:?}")));
         let image = runtime.image(&name).await.map_err(failed)?;
         image.ok_or_else(|| ("ErrImagePull", format!("the image {name:?} was pulled and is not there")))
     }

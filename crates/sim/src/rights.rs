@@ -1,0 +1,92 @@
+//! What each identity may do here: the tables of the components themselves, and of the fleet, the doctors and the agents
+//! what their work takes.
+
+use kube::Client;
+use muster_apiserver::authz::Rule;
+use muster_apiserver::bootstrap::BootstrapError;
+use muster_apiserver::{ApiServer, Identity};
+use muster_control::rest::{Rest, path};
+use serde_json::json;
+
+pub(crate) const FLEET: &str = "fleet";
+pub(crate) const DOCTOR: &str = "doctor";
+
+const MUSTER: &str = muster_api::GROUP;
+
+fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> Rule {
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    Rule {
+        verbs: words(verbs),
+        groups: vec![group.to_owned()],
+        resources: words(resources),
+        names: Vec::new(),
+        paths: Vec::new(),
+    }
+}
+
+fn fleet() -> Vec<Rule> {
+    let statuses = [
+        "machines/status",
+        "sites/status",
+        "machineroles/status",
+        "problems/status",
+        "workflows/status",
+        "runs/status",
+        "disruptions/status",
+        "disruptionbudgets/status",
+    ];
+    vec![
+        rule(MUSTER, &["*"], &["get", "list", "watch"]),
+        rule(MUSTER, &statuses, &["update", "patch"]),
+        rule(MUSTER, &["runs", "orders"], &["create"]),
+        rule(MUSTER, &["disruptions"], &["create", "patch"]),
+        rule("", &["nodes"], &["get", "list", "watch", "patch"]),
+    ]
+}
+
+/// A doctor reads, and writes Problems: nothing else.
+fn doctor() -> Vec<Rule> {
+    vec![
+        rule(MUSTER, &["*"], &["get", "list", "watch"]),
+        rule(MUSTER, &["problems"], &["create"]),
+        rule(MUSTER, &["problems/status"], &["update"]),
+    ]
+}
+
+/// Writes the roles down.
+pub(crate) async fn ensure(server: &ApiServer) -> Result<(), BootstrapError> {
+    let mut roles = vec![(FLEET, fleet()), (DOCTOR, doctor())];
+    for component in muster_workloads::rules::components() {
+        let rows = muster_workloads::rules::rules(component);
+        let rows = rows.iter().map(|row| rule(row.group, row.resources, row.verbs)).collect();
+        roles.push((component, rows));
+    }
+    server.ensure_component_roles(&roles).await
+}
+
+/// What an agent may do beyond a node's rights: take orders and report what its machine is made of.
+pub(crate) async fn ensure_agents(admin: &Client) -> Result<(), kube::Error> {
+    let rest = Rest::new(admin.clone());
+    let rbac = "rbac.authorization.k8s.io/v1";
+    let name = "muster:agents";
+    let row = |resources: &[&str], verbs: &[&str]| json!({"apiGroups": [MUSTER], "resources": resources, "verbs": verbs});
+    let role = json!({"apiVersion": rbac, "kind": "ClusterRole", "metadata": {"name": name}, "rules": [
+        row(&["orders"], &["get", "list", "watch"]),
+        row(&["orders/status", "inventories/status"], &["patch"]),
+        row(&["inventories"], &["get", "create"]),
+    ]});
+    rest.create(&path(rbac, "", "clusterroles", ""), &role).await?;
+    let binding = json!({"apiVersion": rbac, "kind": "ClusterRoleBinding", "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "system:nodes"}]});
+    rest.create(&path(rbac, "", "clusterrolebindings", ""), &binding).await.map(|_| ())
+}
+
+/// The scheduler bears the name clients know it by; every other component is a part of Muster.
+pub(crate) fn identity(component: &str) -> Identity {
+    if component == muster_scheduler::rules::COMPONENT {
+        Identity::new(component, &[])
+    } else {
+        Identity::component(component)
+    }
+}
