@@ -54,7 +54,7 @@ fn every_job_is_run_once_whatever_the_number_of_processes() {
 fn a_process_that_leaves_no_report_has_failed_and_its_log_stays() {
     let folder = tempfile::tempdir().unwrap();
     let seen = outcomes(&runner(&folder, "echo panic; exit 2"), &[job("[sig-a] b")], 1, None);
-    let log = folder.path().join("cache/logs/-sig-a--b.log");
+    let log = folder.path().join(format!("cache/logs/{}.log", file_name("[sig-a] b")));
     assert_eq!(seen[0].state, State::Failed);
     assert_eq!(seen[0].message, format!("e2e.test left no report; see {}", log.display()));
     assert_eq!(std::fs::read_to_string(log).unwrap(), "panic\n");
