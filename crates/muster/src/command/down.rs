@@ -42,13 +42,17 @@ pub(crate) async fn run(args: DownArgs) -> Result<(), Failure> {
     output::text("Muster is down\n")
 }
 
-/// The process that holds the data directory, if it is one of Muster's and alive.
+/// The process that holds the data directory, if it is one of Muster's and alive. The program may bear any name.
 fn holder(data_dir: &Path) -> Option<Pid> {
+    use std::os::unix::fs::MetadataExt as _;
     let pid: i32 = std::fs::read_to_string(data_dir.join(PID)).ok()?.trim().parse().ok()?;
     let words = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let mut words = words.split(|byte| *byte == 0);
-    let program = words.next()?.ends_with(b"muster");
-    (program && words.next() == Some(b"up")).then(|| Pid::from_raw(pid))
+    let named = words.next()?.ends_with(b"muster");
+    let file = |path: String| std::fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
+    let same_file =
+        file(format!("/proc/{pid}/exe")).is_some_and(|exe| file("/proc/self/exe".to_owned()) == Some(exe));
+    ((named || same_file) && words.next() == Some(b"up")).then(|| Pid::from_raw(pid))
 }
 
 async fn end_process(data_dir: &Path) -> Result<(), Failure> {
