@@ -131,7 +131,8 @@ fn execute(
     if !again.is_empty() {
         println!("{} listed spec(s) did not pass: once more, alone", again.len());
     }
-    runner.run(&again, 1, deadline, |outcome| {
+    // A spec that was begun gets its second chance whatever the budget: a name is not lost for want of time.
+    runner.run(&again, 1, None, |outcome| {
         println!("[again] {outcome}");
         kept.add(outcome)
     })?;
