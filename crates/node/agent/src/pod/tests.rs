@@ -27,19 +27,21 @@ fn client(told: Told) -> Client {
     let service = tower::service_fn(move |request: Request<Body>| {
         let told = told.clone();
         async move {
-            let method = request.method().clone();
+            let (method, path) = (request.method().clone(), request.uri().path().to_owned());
             let body = request.into_body().collect().await?.to_bytes();
             let answer = if method == Method::PATCH {
                 let patch: Value = serde_json::from_slice(&body).expect("a patch is JSON");
                 told.lock().push(patch["status"].clone());
-                json!({"metadata": {"name": "p"}, "status": patch["status"]})
+                json!({"metadata": {"name": "p", "resourceVersion": "1"}, "status": patch["status"]})
             } else if method == Method::DELETE {
                 told.lock().push(json!("deleted"));
                 json!({"metadata": {"name": "p"}})
+            } else if path.ends_with("/services") {
+                json!({"metadata": {}, "items": []})
             } else {
                 json!({"kind": "Status", "status": "Failure", "code": 404, "reason": "NotFound", "message": "none"})
             };
-            let code = if method == Method::GET { 404 } else { 200 };
+            let code = if answer["code"] == 404 { 404 } else { 200 };
             let response = Response::builder().status(code).body(Full::new(Bytes::from(answer.to_string())));
             Ok::<_, tower::BoxError>(response.expect("a response of these parts"))
         }
