@@ -52,7 +52,8 @@ fn a_containerd_killed_is_started_again_and_its_containers_never_noticed() {
         signal(first, Signal::SIGKILL);
         wait_for("another containerd that answers", Duration::from_secs(20), async || {
             let other = machine.supervisor.pid().await.is_some_and(|pid| pid != first);
-            other && machine.runtime.version().await.is_ok()
+            // The supervisor tells of the restart after it has seen the answer itself.
+            other && machine.runtime.version().await.is_ok() && machine.events().len() == 2
         })
         .await;
         assert_eq!(pid_of(machine, &id).await, container);
