@@ -1,4 +1,4 @@
-//! One act on one machine, told to its agent.
+//! One act on one machine, told to its agent or to the actor that speaks with its management controller.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::role::Taint;
 
+mod journal;
+
+pub use journal::{ACTS_MAX, Act, Answer};
+
 /// Bytes of output an order keeps.
 pub const OUTPUT_BYTES_MAX: usize = 4096;
 
-/// What the agent is to do. The key of the effect is (run, step, attempt): the agent does it once.
+/// What is to be done. The key of the effect is (run, step, attempt): it is done once, by the one whom
+/// [`Verb::executor`] names.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[kube(
@@ -22,7 +27,7 @@ pub const OUTPUT_BYTES_MAX: usize = 4096;
     kind = "Order",
     status = "OrderStatus",
     derive = "PartialEq",
-    doc = "One act on one machine, told to its agent.",
+    doc = "One act on one machine, told to its agent or to the actor that speaks with its management controller.",
     category = "muster",
     selectable = ".spec.machine",
     printcolumn(name = "Machine", type_ = "string", json_path = ".spec.machine"),
@@ -34,8 +39,10 @@ pub const OUTPUT_BYTES_MAX: usize = 4096;
     validation = Rule::new("self.spec == oldSelf.spec").message("an Order never changes; issue another"),
 )]
 #[x_kube(validation = Rule::new("!(self.verb in ['StartService', 'RestartService']) || (has(self.arguments) && has(self.arguments.service))").message("this verb needs arguments.service"))]
+#[x_kube(validation = Rule::new("self.verb != 'SetBootDevice' || (has(self.arguments) && has(self.arguments.bootDevice))").message("this verb needs arguments.bootDevice"))]
+#[x_kube(validation = Rule::new("self.verb != 'InsertMedia' || (has(self.arguments) && has(self.arguments.media) && (self.arguments.media.startsWith('http://') || self.arguments.media.startsWith('https://')))").message("this verb needs arguments.media, an http or https URL"))]
 pub struct OrderSpec {
-    /// Machine whose agent is addressed: one, by name, never a pattern.
+    /// Machine that is addressed: one, by name, never a pattern.
     #[x_kube(validation = Rule::new("self != '' && !self.contains('*')").message("must name exactly one Machine"))]
     pub machine: String,
     /// What to do.
@@ -43,7 +50,7 @@ pub struct OrderSpec {
     /// With what.
     #[serde(default)]
     pub arguments: Arguments,
-    /// Fence of the machine at the time; the agent refuses an order below the highest it has seen.
+    /// Fence of the machine at the time; an order below the highest that was seen is refused.
     pub generation: i64,
     /// Run it belongs to.
     pub run: String,
@@ -51,12 +58,12 @@ pub struct OrderSpec {
     pub step: String,
     /// Attempt at the step, from 1.
     pub attempt: u32,
-    /// The agent refuses to begin after this time: an order that waited too long is not what was meant any more.
+    /// It is not begun after this time: an order that waited too long is not what was meant any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
 }
 
-/// The closed list of what an agent does on order.
+/// The closed list of what is done on order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Verb {
     /// Sees that the kernel has `arguments.features`; changes nothing.
@@ -71,6 +78,33 @@ pub enum Verb {
     RegisterNode,
     /// Starts a container for real, sees it running, removes it.
     CheckContainerStart,
+    /// Turns the power on and sees it on; one that is on is left alone.
+    PowerOn,
+    /// Cuts the power and sees it off; one that is off is left alone.
+    PowerOff,
+    /// Asks the operating system to end, and sees the power off.
+    Shutdown,
+    /// Power off and on again, each seen.
+    PowerCycle,
+    /// The reset button: sent once, never twice.
+    Reset,
+    /// Boots from `arguments.bootDevice`, once or from now on.
+    SetBootDevice,
+    /// Puts the image at `arguments.media` into the virtual drive.
+    InsertMedia,
+    /// Empties the virtual drive.
+    EjectMedia,
+    /// Lights or darkens the lamp that shows which machine it is.
+    IdentifyLed,
+}
+
+/// Who carries a verb out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Executor {
+    /// The agent, on the machine.
+    Agent,
+    /// The actor that speaks with the machine's management controller; the machine itself may be off.
+    Bmc,
 }
 
 impl Verb {
@@ -83,6 +117,36 @@ impl Verb {
             Self::RestartService => "RestartService",
             Self::RegisterNode => "RegisterNode",
             Self::CheckContainerStart => "CheckContainerStart",
+            Self::PowerOn => "PowerOn",
+            Self::PowerOff => "PowerOff",
+            Self::Shutdown => "Shutdown",
+            Self::PowerCycle => "PowerCycle",
+            Self::Reset => "Reset",
+            Self::SetBootDevice => "SetBootDevice",
+            Self::InsertMedia => "InsertMedia",
+            Self::EjectMedia => "EjectMedia",
+            Self::IdentifyLed => "IdentifyLed",
+        }
+    }
+
+    /// Who carries it out. Everybody else ignores the order.
+    pub const fn executor(self) -> Executor {
+        match self {
+            Self::CheckKernel
+            | Self::EnsureSysctls
+            | Self::StartService
+            | Self::RestartService
+            | Self::RegisterNode
+            | Self::CheckContainerStart => Executor::Agent,
+            Self::PowerOn
+            | Self::PowerOff
+            | Self::Shutdown
+            | Self::PowerCycle
+            | Self::Reset
+            | Self::SetBootDevice
+            | Self::InsertMedia
+            | Self::EjectMedia
+            | Self::IdentifyLed => Executor::Bmc,
         }
     }
 }
@@ -114,12 +178,60 @@ pub struct Arguments {
     /// Taints of the Node.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taints: Vec<Taint>,
+    /// What to boot from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_device: Option<BootDevice>,
+    /// How long the boot device counts; the next boot alone unless told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_until: Option<BootUntil>,
+    /// URL of an image for the virtual drive, reachable for the management controller.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub media: String,
+    /// The lamp; lit unless told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub led: Option<Led>,
+}
+
+/// What a machine boots from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum BootDevice {
+    /// The network.
+    Pxe,
+    /// Its first disk.
+    Disk,
+    /// The optical drive, virtual media included.
+    Cdrom,
+    /// The firmware's own screens.
+    Bios,
+}
+
+/// How long a boot device counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum BootUntil {
+    /// For the next boot.
+    #[default]
+    NextBoot,
+    /// Until it is set anew.
+    Changed,
+}
+
+/// The lamp that shows which machine it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Led {
+    /// Lit.
+    #[default]
+    On,
+    /// Dark.
+    Off,
 }
 
 /// How far an order is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum OrderPhase {
-    /// Not yet seen by the agent.
+    /// Not yet seen by the one who is to carry it out.
     #[default]
     Pending,
     /// Seen and begun.
@@ -128,7 +240,7 @@ pub enum OrderPhase {
     Refused,
     /// Done.
     Done,
-    /// Begun and not brought to its end.
+    /// Begun and not brought to its end; see [`OrderStatus::uncertain`].
     Failed,
 }
 
@@ -166,7 +278,14 @@ pub struct OrderStatus {
     /// What it printed, at most [`OUTPUT_BYTES_MAX`].
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub output: String,
-    /// When the agent began.
+    /// Failed, and nobody can tell whether it took effect: it is not repeated blindly.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub uncertain: bool,
+    /// What was sent to the management controller, oldest first, each written down before it was sent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub acts: Vec<Act>,
+    /// When it was begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
     /// When it ended.

@@ -11,7 +11,7 @@ use kube::api::{Patch, PatchParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use muster_api::Order;
-use muster_api::order::{OUTPUT_BYTES_MAX, OrderPhase, OrderSpec, OrderStatus};
+use muster_api::order::{self, OUTPUT_BYTES_MAX, OrderPhase, OrderSpec, OrderStatus};
 use muster_base::clock::SharedClock;
 use muster_base::error::chain;
 use tokio_util::sync::CancellationToken;
@@ -121,7 +121,8 @@ impl Desk {
     pub async fn handle(&self, order: &Order) -> Result<(), OrderError> {
         let done = order.status.as_ref().is_some_and(|status| status.phase.is_final());
         // The field selector is the API's promise; this is ours.
-        if done || order.spec.machine != self.machine {
+        let ours = order.spec.machine == self.machine && order.spec.verb.executor() == order::Executor::Agent;
+        if done || !ours {
             return Ok(());
         }
         let failed = |source| OrderError::Ledger { order: name(order), source };
@@ -201,7 +202,7 @@ fn status(
     started_at: Option<Timestamp>,
     ended_at: Option<Timestamp>,
 ) -> OrderStatus {
-    OrderStatus { phase, message, output, started_at, ended_at }
+    OrderStatus { phase, message, output, started_at, ended_at, ..OrderStatus::default() }
 }
 
 #[cfg(test)]

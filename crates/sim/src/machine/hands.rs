@@ -24,7 +24,17 @@ impl Execute for Hands {
                 Verb::CheckKernel => done(format!("{} features are there", order.arguments.features.len())),
                 Verb::EnsureSysctls => done(format!("{} changed", order.arguments.sysctls.len())),
                 Verb::StartService | Verb::RestartService => self.start_runtime().await,
-                Verb::RegisterNode | Verb::CheckContainerStart => self.executor.execute(order).await,
+                Verb::RegisterNode
+                | Verb::CheckContainerStart
+                | Verb::PowerOn
+                | Verb::PowerOff
+                | Verb::Shutdown
+                | Verb::PowerCycle
+                | Verb::Reset
+                | Verb::SetBootDevice
+                | Verb::InsertMedia
+                | Verb::EjectMedia
+                | Verb::IdentifyLed => self.executor.execute(order).await,
             }
         })
     }

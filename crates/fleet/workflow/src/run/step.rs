@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use muster_api::disruption::{DisruptionPhase, DisruptionSpec, Purpose};
 use muster_api::machine::Phase;
-use muster_api::order::{Arguments, OrderPhase, OrderSpec, Service, Verb};
+use muster_api::order::{Arguments, Executor, OrderPhase, OrderSpec, Service, Verb};
 use muster_api::problem::State;
 use muster_api::role::{Check, MachineRoleSpec, Runtime};
 use muster_api::workflow::{Action, Run, RunPhase, StepStatus};
@@ -218,7 +218,18 @@ fn complete(verb: Verb, mut arguments: Arguments, role: &MachineRoleSpec) -> Arg
             arguments.labels.extend(role.node_labels.clone());
             arguments.taints.extend(role.node_taints.iter().cloned());
         }
-        Verb::StartService | Verb::RestartService | Verb::CheckContainerStart => {}
+        Verb::StartService
+        | Verb::RestartService
+        | Verb::CheckContainerStart
+        | Verb::PowerOn
+        | Verb::PowerOff
+        | Verb::Shutdown
+        | Verb::PowerCycle
+        | Verb::Reset
+        | Verb::SetBootDevice
+        | Verb::InsertMedia
+        | Verb::EjectMedia
+        | Verb::IdentifyLed => {}
     }
     arguments
 }
@@ -249,13 +260,19 @@ fn obey(
         return Progress::Do(Effect::Order(Box::new(order)), format!("orders {}", verb.as_str()));
     };
     let message = order.status.as_ref().map(|status| status.message.clone()).unwrap_or_default();
+    let uncertain = order.status.as_ref().is_some_and(|status| status.uncertain);
+    let actor = match verb.executor() {
+        Executor::Agent => "the agent",
+        Executor::Bmc => "the management controller's actor",
+    };
     match phase(order) {
         OrderPhase::Pending => {
-            Progress::Wait(format!("{} was ordered; the agent has not begun", verb.as_str()))
+            Progress::Wait(format!("{} was ordered; {actor} has not begun", verb.as_str()))
         }
         OrderPhase::Accepted => Progress::Wait(format!("{} is under way", verb.as_str())),
         OrderPhase::Done => done(message),
-        OrderPhase::Refused => failed(format!("the agent refused {}: {message}", verb.as_str())),
+        OrderPhase::Refused => failed(format!("{actor} refused {}: {message}", verb.as_str())),
+        OrderPhase::Failed if uncertain => Progress::Ended(RunPhase::Ambiguous, message),
         OrderPhase::Failed => failed(message),
     }
 }

@@ -98,6 +98,17 @@ impl Executor {
             Verb::RestartService => self.restart_service(&order.arguments).await,
             Verb::RegisterNode => self.register(&order.arguments).await,
             Verb::CheckContainerStart => self.check_start(order).await,
+            Verb::PowerOn
+            | Verb::PowerOff
+            | Verb::Shutdown
+            | Verb::PowerCycle
+            | Verb::Reset
+            | Verb::SetBootDevice
+            | Verb::InsertMedia
+            | Verb::EjectMedia
+            | Verb::IdentifyLed => Outcome::Refused {
+                message: "this is for the machine's management controller, not for its agent".to_owned(),
+            },
         }
     }
 

@@ -21,6 +21,7 @@ struct Story {
     done: Vec<String>,
     /// What the agent answers to each order.
     answer: OrderPhase,
+    uncertain: bool,
     grant: DisruptionPhase,
 }
 
@@ -67,6 +68,7 @@ fn story(workflow: Workflow, phase: Phase) -> Story {
         },
         done: Vec::new(),
         answer: OrderPhase::Done,
+        uncertain: false,
         grant: DisruptionPhase::Granted,
     }
 }
@@ -115,8 +117,12 @@ impl Story {
                 self.world.machine = Some(Arc::new(changed));
             }
             Effect::Order(mut order) => {
-                order.status =
-                    Some(OrderStatus { phase: self.answer, message: "ok".into(), ..OrderStatus::default() });
+                order.status = Some(OrderStatus {
+                    phase: self.answer,
+                    uncertain: self.uncertain,
+                    message: "ok".into(),
+                    ..OrderStatus::default()
+                });
                 self.world.orders.insert(order.name_any(), Arc::new(*order));
             }
             Effect::Disruption(mut asked) => {
@@ -283,6 +289,15 @@ fn an_order_begun_and_not_answered_is_ambiguous_and_never_repeated() {
     story.pass_seconds(119);
     assert_eq!(story.status().phase, RunPhase::Running);
     story.pass_seconds(1);
+    assert_eq!(story.status().phase, RunPhase::Ambiguous);
+    assert_eq!(story.done.iter().filter(|done| done.starts_with("order")).count(), 1);
+}
+
+#[test]
+fn an_order_whose_effect_nobody_can_tell_is_ambiguous_and_never_repeated() {
+    let mut story = story(builtin::restart_runtime(), Phase::Healthy);
+    (story.answer, story.uncertain) = (OrderPhase::Failed, true);
+    story.settle();
     assert_eq!(story.status().phase, RunPhase::Ambiguous);
     assert_eq!(story.done.iter().filter(|done| done.starts_with("order")).count(), 1);
 }
