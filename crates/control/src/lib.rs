@@ -5,6 +5,7 @@
 
 mod driver;
 pub mod events;
+pub mod expression;
 mod informer;
 pub mod install;
 mod lease;
