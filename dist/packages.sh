@@ -4,11 +4,11 @@
 # What is there already is left alone; when it may not install, it says the exact command and ends with 1.
 set -euo pipefail
 
-packages=(containerd runc containernetworking-plugins nftables iptables)
+packages=(containerd runc containernetworking-plugins nftables iptables iproute2)
 case ${1:-} in
   "") ;;
   --with-clients) packages+=(curl python3-venv) ;;
-  --for-tests) packages+=(ca-certificates curl gcc git iproute2 jq make openssl python3-venv util-linux) ;;
+  --for-tests) packages+=(ca-certificates curl gcc git jq make openssl python3-venv util-linux) ;;
   *) echo "packages.sh: unknown flag $1: use --with-clients or --for-tests" >&2 && exit 2 ;;
 esac
 
