@@ -120,6 +120,7 @@ pub fn judge(facts: &Facts) -> Capabilities {
         program("image import", find("ctr"), "apt-get install containerd (it brings ctr)"),
         cni(facts.cni_bin_dir.as_deref()),
         cgroup_finding(cgroups),
+        root_mount(&facts.mounts),
         overlay(&facts.filesystems),
         oom_score(restrict_oom_score),
         bridge(facts.bridge_filter.as_deref()),
@@ -229,6 +230,18 @@ fn cgroup_finding(cgroups: Cgroups) -> Finding {
             "no cgroup is mounted (ip netns exec hides them: enter a network namespace with nsenter --net)",
         ),
     }
+}
+
+/// A runtime changes the propagation of `/` in the container's namespace, and the kernel does that to mount points alone.
+fn root_mount(mounts: &str) -> Finding {
+    if mounts.lines().any(|line| line.split(' ').nth(1) == Some("/")) {
+        return finding("root file system", Level::Good, "a mount point");
+    }
+    finding(
+        "root file system",
+        Level::Missing,
+        "/ is no mount point, as in a plain chroot, and containers cannot start in one: outside, mount --bind DIR DIR, then chroot DIR",
+    )
 }
 
 fn overlay(filesystems: &str) -> Finding {

@@ -6,7 +6,7 @@ const NO_RESOURCE: &str = "CapEff:\t000001fffeffffff\n";
 fn facts() -> Facts {
     Facts {
         status: ROOT.to_owned(),
-        mounts: "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n".to_owned(),
+        mounts: "/dev/vda / ext4 rw 0 0\ncgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n".to_owned(),
         filesystems: "nodev\tproc\nnodev\toverlay\n\text4\n".to_owned(),
         bridge_filter: Some("1\n".to_owned()),
         programs: PROGRAMS.iter().map(|name| Path::new("/usr/bin").join(name)).collect(),
@@ -59,6 +59,7 @@ fn an_empty_machine_lists_everything_that_is_missing_with_its_remedy() {
         "image import",
         "CNI plugins",
         "cgroups",
+        "root file system",
         "overlayfs",
     ];
     assert_eq!(missing, expected);
@@ -67,4 +68,13 @@ fn an_empty_machine_lists_everything_that_is_missing_with_its_remedy() {
         cni.to_string(),
         "CNI plugins: MISSING: not installed: apt-get install containernetworking-plugins"
     );
+}
+
+#[test]
+fn a_plain_chroot_is_told_apart_and_what_to_do_about_it() {
+    let mounts = "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\nproc /proc proc rw 0 0\n".to_owned();
+    let capabilities = judge(&Facts { mounts, ..facts() });
+    let missing: Vec<String> = capabilities.missing().map(ToString::to_string).collect();
+    assert_eq!(missing.len(), 1);
+    assert!(missing[0].contains("mount --bind DIR DIR"), "{missing:?}");
 }
