@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 pub(crate) use addresses::Addresses;
 
-use crate::custom;
+use crate::extend::custom;
 use crate::rest::{Call, Target};
 use crate::server::ApiServer;
 use crate::status::Refusal;
@@ -22,13 +22,8 @@ use crate::status::Refusal;
 /// Held until the write is done, so that two writers are not given the same address.
 pub(crate) type Hold = tokio::sync::OwnedMutexGuard<()>;
 
-/// Before a create.
-pub(crate) async fn create(
-    server: &ApiServer,
-    call: &mut Call,
-    target: &Target,
-    value: &mut Value,
-) -> Result<Option<Hold>, Refusal> {
+/// Before a create: what the server itself fills in, and what the namespace and the kind have to say.
+pub(crate) fn complete(server: &ApiServer, target: &Target, value: &mut Value) -> Result<(), Refusal> {
     namespace::check_parent(server, target, value)?;
     custom::check_open(server, target)?;
     match &*target.served.resource {
@@ -36,6 +31,19 @@ pub(crate) async fn create(
         "pods" => pod::complete(server, target, value)?,
         "nodes" => node::complete(value),
         "persistentvolumeclaims" | "persistentvolumes" => value["status"] = json!({"phase": "Pending"}),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Before a create, with the object as webhooks left it.
+pub(crate) async fn create(
+    server: &ApiServer,
+    call: &mut Call,
+    target: &Target,
+    value: &mut Value,
+) -> Result<Option<Hold>, Refusal> {
+    match &*target.served.resource {
         "services" => {
             value["status"] = json!({"loadBalancer": {}});
             return service::create(server, target, value).await.map(Some);

@@ -36,6 +36,8 @@ pub(crate) struct Call {
     pub(crate) body: Bytes,
     /// Told to the client in `Warning` headers.
     pub(crate) warnings: Vec<String>,
+    /// What admission notes about the request, for the audit.
+    pub(crate) annotations: Vec<(String, String)>,
 }
 
 impl Call {
@@ -49,6 +51,7 @@ impl Call {
             content_type: None,
             body: Bytes::new(),
             warnings: Vec::new(),
+            annotations: Vec::new(),
         }
     }
 

@@ -67,6 +67,7 @@ pub(crate) struct Inner {
     pub(crate) tokens: Tokens,
     pub(crate) registry: Follow<Registry>,
     pub(crate) addresses: Follow<crate::admission::Addresses>,
+    pub(crate) webhooks: Follow<crate::extend::webhooks::Webhooks>,
     pub(crate) allocation: Arc<tokio::sync::Mutex<()>>,
     pub(crate) metrics: Metrics,
     pub(crate) exposition: Arc<dyn Fn() -> String + Send + Sync>,
@@ -90,6 +91,11 @@ impl ApiServer {
                 crate::admission::Addresses::FOLLOWED,
                 crate::admission::Addresses::default(),
             ),
+            webhooks: Follow::new(
+                store.clone(),
+                crate::extend::webhooks::Webhooks::FOLLOWED,
+                crate::extend::webhooks::Webhooks::default(),
+            ),
             allocation: Arc::default(),
             clock: parts.clock,
             tasks: parts.tasks,
@@ -103,7 +109,7 @@ impl ApiServer {
         };
         let server = Self(Arc::new(inner));
         bootstrap::ensure(&server).await?;
-        crate::custom::start(&server);
+        crate::extend::custom::start(&server);
         bootstrap::start_event_expiry(&server);
         server.0.ready.store(true, Ordering::Release);
         Ok(server)

@@ -3,6 +3,7 @@
 mod body;
 mod causes;
 mod text;
+mod webhook;
 
 #[cfg(test)]
 mod tests;
@@ -109,12 +110,14 @@ pub struct Refusal {
     message: String,
     details: Option<Box<Details>>,
     continue_token: Option<String>,
+    /// The Status of another server, handed on as it is.
+    foreign: Option<Box<(StatusCode, Value)>>,
 }
 
 impl Refusal {
     /// A refusal with a message of its own and no details.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), details: None, continue_token: None }
+        Self { reason, message: message.into(), details: None, continue_token: None, foreign: None }
     }
 
     /// Its machine-readable reason.
@@ -124,7 +127,7 @@ impl Refusal {
 
     /// HTTP code.
     pub fn code(&self) -> StatusCode {
-        self.reason.code()
+        self.foreign.as_ref().map_or_else(|| self.reason.code(), |foreign| foreign.0)
     }
 
     /// Seconds after which the client should try again.
@@ -134,7 +137,7 @@ impl Refusal {
 
     /// The Status document.
     pub fn document(&self) -> Value {
-        body::failure(self)
+        self.foreign.as_ref().map_or_else(|| body::failure(self), |foreign| foreign.1.clone())
     }
 
     /// With a token that continues an expired list at the present revision.
@@ -165,6 +168,6 @@ impl Refusal {
             kind: about.resource.to_owned(),
             ..Details::default()
         };
-        Self { reason, message, details: Some(Box::new(details)), continue_token: None }
+        Self { reason, message, details: Some(Box::new(details)), continue_token: None, foreign: None }
     }
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Call, Target, codec, commit_error, meta};
 use crate::admission;
+use crate::extend::webhooks::{self, Attempt, Operation};
 use crate::object::Object;
 use crate::request::DryRun;
 use crate::server::{ApiServer, Reply, Served, object};
@@ -45,11 +46,7 @@ pub(crate) async fn create_entry(
         }
         let name = meta::text(&value, "/metadata/name").to_owned();
         let mut candidate = value.clone();
-        let hold = admission::create(server, call, target, &mut candidate).await?;
-        let errors = codec::validate(&target.served, &candidate, None);
-        if !errors.is_empty() {
-            return Err(Refusal::invalid(target.served.about_kind(), &name, &errors));
-        }
+        let hold = admit(server, call, target, &name, &mut candidate).await?;
         let object = build(&target.served, candidate)?;
         let created = persist(server, target, &name, object, dry_run).await;
         drop(hold);
@@ -65,6 +62,39 @@ pub(crate) async fn create_entry(
             (Err(Failed::Refused(refusal)), _) => return Err(refusal),
         }
     }
+}
+
+/// Everything between a document that was read and its commit. A webhook may change the document, but neither its
+/// identity nor what only the server sets.
+async fn admit(
+    server: &ApiServer,
+    call: &mut Call,
+    target: &Target,
+    name: &str,
+    candidate: &mut Value,
+) -> Result<Option<admission::Hold>, Refusal> {
+    let served = &target.served;
+    admission::complete(server, target, candidate)?;
+    let judged = webhooks::concern(server, call, target);
+    let options = if judged { webhooks::options::of(call, Operation::Create) } else { Value::Null };
+    let operation = Operation::Create;
+    let attempt = Attempt { operation, target, name, message: None, old: None, options: &options };
+    if judged {
+        let before = candidate.clone();
+        if webhooks::mutate(server, call, &attempt, candidate).await? {
+            meta::keep_own(served, &before, candidate)?;
+            place(target, candidate)?;
+        }
+    }
+    let hold = admission::create(server, call, target, candidate).await?;
+    let errors = codec::validate(served, candidate, None);
+    if !errors.is_empty() {
+        return Err(Refusal::invalid(served.about_kind(), name, &errors));
+    }
+    if judged {
+        webhooks::validate(server, call, &attempt, Some(candidate)).await?;
+    }
+    Ok(hold)
 }
 
 /// A document as the store keeps it.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Call, Change, Target, change, codec, commit_error, list, meta};
 use crate::admission;
+use crate::extend::webhooks::{self, Attempt, Operation};
 use crate::request::{DeleteParams, DryRun};
 use crate::server::{ApiServer, Reply, document, object};
 use crate::status::{Refusal, success};
@@ -71,11 +72,15 @@ pub(crate) async fn delete_entry(
     let inner = server.inner();
     let now = inner.clock.now();
     let params = &asked.0;
+    let mut judged = false;
     // A change that leaves nothing to hold the object is a deletion; see `change`.
     loop {
         let entry = inner.store.get(&target.key()).ok_or_else(|| target.not_found())?;
         let old = target.served.document(&entry);
         check_preconditions(target, params, &old)?;
+        if !std::mem::replace(&mut judged, true) {
+            judge(server, call, target, params, &old).await?;
+        }
         let mut new = old.clone();
         mark(target, params, &mut new, now)?;
         if !meta::is_done(&new) {
@@ -103,6 +108,29 @@ pub(crate) async fn delete_entry(
             Err(error) => return Err(commit_error(target.served.about(), &target.name, error)),
         }
     }
+}
+
+/// Asks the webhooks whether an object may go.
+async fn judge(
+    server: &ApiServer,
+    call: &mut Call,
+    target: &Target,
+    params: &DeleteParams,
+    old: &Value,
+) -> Result<(), Refusal> {
+    if !webhooks::concern(server, call, target) {
+        return Ok(());
+    }
+    let attempt = Attempt {
+        operation: Operation::Delete,
+        target,
+        name: &target.name,
+        message: None,
+        old: Some(old),
+        options: &webhooks::options::of_delete(params),
+    };
+    webhooks::mutate(server, call, &attempt, &mut Value::Null).await?;
+    webhooks::validate(server, call, &attempt, None).await
 }
 
 fn check_preconditions(target: &Target, params: &DeleteParams, old: &Value) -> Result<(), Refusal> {

@@ -96,6 +96,27 @@ pub(crate) fn prepare_create(served: &Served, value: &mut Value, now: Timestamp)
     Ok(())
 }
 
+/// Gives a new object back what a webhook may not change: name, what the server sets, and a status of its own.
+pub(crate) fn keep_own(served: &Served, before: &Value, value: &mut Value) -> Result<(), Refusal> {
+    let known = before.get("metadata").and_then(Value::as_object);
+    let metadata = metadata(value)?;
+    for key in OWN.iter().chain(&["name"]) {
+        match known.and_then(|known| known.get(*key)) {
+            Some(own) => metadata.insert((*key).to_owned(), own.clone()),
+            None => metadata.remove(*key),
+        };
+    }
+    metadata.remove("resourceVersion");
+    drop_empty(metadata);
+    if served.kind.has_status() && !keeps_status_on_create(served) {
+        match before.get("status") {
+            Some(status) => value["status"] = status.clone(),
+            None => remove(value, "status"),
+        }
+    }
+    Ok(())
+}
+
 /// Kinds whose status is taken as given on create (nodes register with theirs).
 fn keeps_status_on_create(served: &Served) -> bool {
     served.origin == Origin::BuiltIn && ["nodes", "leases.coordination.k8s.io"].contains(&&*served.resource)

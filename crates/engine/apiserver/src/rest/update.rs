@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Call, Target, codec, create, meta};
 use crate::admission;
+use crate::extend::webhooks::{self, Attempt, Operation};
 use crate::object::Object;
 use crate::request::DryRun;
 use crate::server::{ApiServer, Origin, Reply, object};
@@ -142,6 +143,16 @@ fn check_version(target: &Target, entry: &Entry<Object>, new: &Value) -> Result<
     Ok(())
 }
 
+/// An object is where its target says.
+fn name(target: &Target, new: &mut Value) {
+    if let Some(metadata) = new.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.insert("name".into(), json!(target.name));
+        if target.served.namespaced() {
+            metadata.insert("namespace".into(), json!(target.namespace));
+        }
+    }
+}
+
 async fn ready(
     server: &ApiServer,
     call: &mut Call,
@@ -150,17 +161,28 @@ async fn ready(
     new: &mut Value,
 ) -> Result<Option<admission::Hold>, Refusal> {
     let served = &target.served;
-    if let Some(metadata) = new.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.insert("name".into(), json!(target.name));
-        if served.namespaced() {
-            metadata.insert("namespace".into(), json!(target.namespace));
-        }
-    }
+    name(target, new);
     meta::prepare_update(served, &target.subresource, old, new)?;
     if target.subresource == meta::DELETING {
         return Ok(None);
     }
     codec::default(served, new);
+    // What these are sent is judged where it is read.
+    let judged = !["scale", "binding"].contains(&target.subresource.as_str())
+        && webhooks::concern(server, call, target);
+    let options = if judged { webhooks::options::of(call, Operation::Update) } else { Value::Null };
+    let attempt = Attempt {
+        operation: Operation::Update,
+        target,
+        name: &target.name,
+        message: None,
+        old: Some(old),
+        options: &options,
+    };
+    if judged && webhooks::mutate(server, call, &attempt, new).await? {
+        name(target, new);
+        meta::prepare_update(served, &target.subresource, old, new)?;
+    }
     let hold = admission::update(server, call, target, old, new).await?;
     // What binding, finalizing or resizing may change, their own handlers decide; to the rules for updates of
     // the whole object it would be forbidden.
@@ -168,6 +190,9 @@ async fn ready(
     let errors = codec::validate(served, new, before);
     if !errors.is_empty() {
         return Err(Refusal::invalid(served.about_kind(), &target.name, &errors));
+    }
+    if judged {
+        webhooks::validate(server, call, &attempt, Some(new)).await?;
     }
     Ok(hold)
 }

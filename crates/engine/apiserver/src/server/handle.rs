@@ -103,9 +103,21 @@ impl ApiServer {
         let reads = [Method::GET, Method::HEAD].contains(&parts.method);
         let body =
             if reads { Bytes::new() } else { body::read(incoming, self.0.config.body_bytes_max).await? };
-        let mut call = Call { who, info, query, accept, content_type, body, warnings: Vec::new() };
+        let mut call = Call {
+            who,
+            info,
+            query,
+            accept,
+            content_type,
+            body,
+            warnings: Vec::new(),
+            annotations: Vec::new(),
+        };
         let answered = rest::answer(self, &mut call).await;
         let mut reply = answered.unwrap_or_else(|refusal| reply::refusal(&refusal, Syntax::Json));
+        for (key, value) in &call.annotations {
+            debug!(user = call.who.user, path = call.info.path, key, value, "noted by admission");
+        }
         for warning in &call.warnings {
             let text = format!("299 - \"{}\"", warning.replace('\\', "\\\\").replace('"', "\\\""));
             if let Ok(value) = HeaderValue::from_str(&text) {

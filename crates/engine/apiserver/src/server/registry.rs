@@ -7,8 +7,8 @@ use muster_schema::{Catalog, Kind, Resource, Scope};
 use muster_store::{Entry, Revision};
 use serde_json::Value;
 
-use crate::custom;
 use crate::discovery::Documents;
+use crate::extend::custom;
 use crate::object::{FieldColumn, Object, Seen, View, built_in_columns, stamp};
 use crate::rest::convert;
 use crate::status::About;

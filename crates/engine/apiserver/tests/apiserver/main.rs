@@ -11,3 +11,5 @@ mod rights;
 mod sockets;
 mod specials;
 mod watches;
+mod webhook_server;
+mod webhooks;

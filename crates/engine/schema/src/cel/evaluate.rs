@@ -26,6 +26,11 @@ fn libraries() -> Context<'static> {
     context
 }
 
+/// Evaluates with the function libraries of Kubernetes.
+pub(super) fn with_libraries<T>(evaluate: impl FnOnce(&Context<'static>) -> T) -> T {
+    LIBRARIES.with(|libraries| evaluate(libraries))
+}
+
 /// Runs every rule that applies: those over `oldSelf` only where there is an old value (or `optionalOldSelf`), the
 /// others only where the value changed. Null values are not judged.
 pub fn validate(schema: &Schema, value: &Value, old: Option<&Value>, path: &str) -> Vec<FieldError> {

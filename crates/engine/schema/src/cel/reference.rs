@@ -37,6 +37,15 @@ pub(crate) fn wrong_message(schema: &Schema, node: NodeId, rule: &Rule) -> Optio
     wrong.then(|| "messageExpression must evaluate to a string".to_owned())
 }
 
+/// What is wrong with a condition over documents of no known type, in words.
+pub(super) fn wrong_condition(expression: &Expr, variables: &[&str]) -> Option<String> {
+    let scope = variables.iter().map(|name| ((*name).to_owned(), None)).collect();
+    let mut walk = Walk { schema: crate::Catalog::builtin().types(), scope, unknown: None };
+    walk.visit(expression);
+    let no_bool = || yields(expression).is_some_and(|kind| kind != Yields::Flag);
+    walk.unknown.or_else(|| no_bool().then(|| "must evaluate to bool".to_owned()))
+}
+
 /// What an expression surely evaluates to, by its form alone.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Yields {

@@ -12,6 +12,7 @@ mod selector;
 mod service;
 mod spot;
 mod various;
+mod webhooks;
 mod workload;
 
 use serde_json::Value;
@@ -47,6 +48,10 @@ pub fn validate(kind: &Kind, new: &Value, old: Option<&Value>) -> Vec<FieldError
         ("batch", "Job") => workload::job(&object, old, &mut errors),
         ("batch", "CronJob") => workload::cron_job(&object, &mut errors),
         ("coordination.k8s.io", "Lease") => various::lease(&object.child("spec"), &mut errors),
+        (
+            "admissionregistration.k8s.io",
+            "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration",
+        ) => webhooks::check(&object, old, &mut errors),
         ("rbac.authorization.k8s.io", _) => rbac::check(kind, &object, old, &mut errors),
         _ => {}
     }

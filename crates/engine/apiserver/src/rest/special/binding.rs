@@ -3,23 +3,27 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use crate::extend::webhooks::{self, Message, Operation};
 use crate::request::ResourcePath;
 use crate::rest::{Call, Target, change, codec, meta};
 use crate::server::{ApiServer, Reply, document};
 use crate::status::{About, Refusal};
 
+const BINDING: Message = Message { group: "", version: "v1", kind: "Binding" };
+
 pub(super) async fn bind(server: &ApiServer, call: &mut Call, path: &ResourcePath) -> Result<Reply, Refusal> {
-    let binding = codec::decode_message(call, "v1/Binding")?;
+    let mut binding = codec::decode_message(call, "v1/Binding")?;
     let named = meta::text(&binding, "/metadata/name").to_owned();
     let name = if path.name.is_empty() { named } else { path.name.clone() };
+    let registry = server.inner().registry.current();
+    let served = registry.find("", "v1", "pods").ok_or_else(Refusal::no_such_resource)?;
+    let target = Target::new(served, &path.namespace, &name, "binding");
+    webhooks::admit_message(server, call, &target, (Operation::Create, BINDING), &mut binding, None).await?;
     let node = meta::text(&binding, "/target/name").to_owned();
     let kind = meta::text(&binding, "/target/kind");
     if node.is_empty() || !["", "Node"].contains(&kind) {
         return Err(Refusal::bad_request("target must name a Node"));
     }
-    let registry = server.inner().registry.current();
-    let served = registry.find("", "v1", "pods").ok_or_else(Refusal::no_such_resource)?;
-    let target = Target::new(served, &path.namespace, &name, "binding");
     let now = meta::time(server.inner().clock.now());
     let uid = meta::text(&binding, "/metadata/uid").to_owned();
     change(server, call, &target, |old| {

@@ -4,22 +4,25 @@ use http::StatusCode;
 use muster_store::Entry;
 use serde_json::{Value, json};
 
+use crate::extend::webhooks::{self, Message, Operation};
 use crate::object::Object;
 use crate::request::{DryRun, LabelSelector};
 use crate::rest::{Asked, Call, Target, change, codec, delete_entry, meta};
 use crate::server::{ApiServer, Reply, document};
 use crate::status::{Cause, Reason, Refusal};
 
+const EVICTION: Message = Message { group: "policy", version: "v1", kind: "Eviction" };
 const BUDGETS: &str = "poddisruptionbudgets.policy";
 
 pub(super) async fn evict(server: &ApiServer, call: &mut Call, target: &Target) -> Result<Reply, Refusal> {
-    let eviction = codec::decode_message(call, "policy/v1/Eviction")?;
+    let mut eviction = codec::decode_message(call, "policy/v1/Eviction")?;
     let named = meta::text(&eviction, "/metadata/name");
     if !named.is_empty() && named != target.name {
         return Err(Refusal::bad_request(format!(
             "name in URL does not match name in Eviction object: {named}"
         )));
     }
+    webhooks::admit_message(server, call, target, (Operation::Create, EVICTION), &mut eviction, None).await?;
     let options = eviction.get("deleteOptions").cloned().unwrap_or_else(|| json!({}));
     let params = call.query.delete()?.with_body(&options)?;
     let pod = server.store().get(&target.key()).ok_or_else(|| target.not_found())?;
@@ -30,7 +33,8 @@ pub(super) async fn evict(server: &ApiServer, call: &mut Call, target: &Target) 
         take_budget(server, target, &pod).await?;
     }
     let whole = Target { subresource: String::new(), ..target.clone() };
-    delete_entry(server, call, &whole, &Asked(params)).await?;
+    // As upstream, webhooks for deletions have no say in evictions.
+    delete_entry(server, &mut Call::internal(), &whole, &Asked(params)).await?;
     let status =
         json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
     Ok(document(StatusCode::CREATED, &status, call.accept.syntax()))

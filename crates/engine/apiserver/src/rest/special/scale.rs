@@ -4,9 +4,12 @@ use http::StatusCode;
 use muster_schema::{FieldError, ScalePaths, Subresource, merge};
 use serde_json::{Value, json};
 
+use crate::extend::webhooks::{self, Message, Operation};
 use crate::rest::{Call, Target, change, codec, meta};
 use crate::server::{ApiServer, Reply, document};
 use crate::status::{About, Refusal};
+
+const SCALE: Message = Message { group: "autoscaling", version: "v1", kind: "Scale" };
 
 pub(super) async fn scale(server: &ApiServer, call: &mut Call, target: &Target) -> Result<Reply, Refusal> {
     let subresources = &target.served.kind.subresources;
@@ -20,18 +23,27 @@ pub(super) async fn scale(server: &ApiServer, call: &mut Call, target: &Target) 
         let scale = of(&target.served.document(&entry), &paths);
         return Ok(document(StatusCode::OK, &scale, call.accept.syntax()));
     }
-    let patch = call.info.verb == "patch";
-    let sent = if patch { patch_body(call)? } else { codec::decode_message(call, "autoscaling/v1/Scale")? };
-    let changed = change(server, call, target, |old| {
-        let mut scale = of(old, &paths);
+    let mut patch = call.info.verb == "patch";
+    let mut sent =
+        if patch { patch_body(call)? } else { codec::decode_message(call, "autoscaling/v1/Scale")? };
+    let next = |patch: bool, sent: &Value, old: &Value| {
+        let mut scale = if patch { of(old, &paths) } else { sent.clone() };
         if patch {
-            merge::json_merge(&mut scale, &sent);
-        } else {
-            scale = sent.clone();
+            merge::json_merge(&mut scale, sent);
         }
-        apply(target, old, &scale, &paths)
-    })
-    .await?;
+        scale
+    };
+    if webhooks::concern(server, call, target) {
+        let entry = server.store().get(&target.key()).ok_or_else(|| target.not_found())?;
+        let old = target.served.document(&entry);
+        sent = next(patch, &sent, &old);
+        patch = false;
+        let old = of(&old, &paths);
+        let message = (Operation::Update, SCALE);
+        webhooks::admit_message(server, call, target, message, &mut sent, Some(&old)).await?;
+    }
+    let changed =
+        change(server, call, target, |old| apply(target, old, &next(patch, &sent, old), &paths)).await?;
     let scale = of(&target.served.document(changed.entry()), &paths);
     Ok(document(StatusCode::OK, &scale, call.accept.syntax()))
 }

@@ -5,17 +5,22 @@ use serde_json::{Value, json};
 
 use super::created;
 use crate::authn::{Bound, TokenRequest};
+use crate::extend::webhooks::{self, Message, Operation};
 use crate::object::{Deletion, Object};
 use crate::rest::{Call, Target, codec, meta};
 use crate::server::{ApiServer, Reply};
 use crate::status::{About, Refusal};
 
+const TOKEN_REQUEST: Message =
+    Message { group: "authentication.k8s.io", version: "v1", kind: "TokenRequest" };
 const DEFAULT_SECONDS: i64 = 3600;
 const SHORTEST_SECONDS: i64 = 600;
 
 pub(super) async fn request(server: &ApiServer, call: &mut Call, target: &Target) -> Result<Reply, Refusal> {
     let mut document = codec::decode_message(call, "authentication.k8s.io/v1/TokenRequest")?;
     let account = server.store().get(&target.key()).ok_or_else(|| target.not_found())?;
+    let message = (Operation::Create, TOKEN_REQUEST);
+    webhooks::admit_message(server, call, target, message, &mut document, None).await?;
     let lifetime = document["spec"]["expirationSeconds"].as_i64().unwrap_or(DEFAULT_SECONDS);
     if lifetime < SHORTEST_SECONDS {
         let error = muster_schema::FieldError::invalid(

@@ -61,6 +61,22 @@ pub(super) fn dns1123_subdomain(value: &str) -> Vec<String> {
     wrong
 }
 
+pub(super) fn dns1035_label(value: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if value.len() > 63 {
+        wrong.push(too_long(63));
+    }
+    if !is_label(value) || !value.starts_with(|first: char| first.is_ascii_lowercase()) {
+        wrong.push(example(
+            "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic \
+             character, and end with an alphanumeric character",
+            &["my-name", "abc-123"],
+            "[a-z]([-a-z0-9]*[a-z0-9])?",
+        ));
+    }
+    wrong
+}
+
 /// Names that may be anything that is one segment of a URL's path.
 pub(super) fn path_segment(value: &str) -> Vec<String> {
     if matches!(value, "." | "..") {
