@@ -7,6 +7,8 @@ use kube::CustomResourceExt as _;
 pub fn all() -> Vec<CustomResourceDefinition> {
     vec![
         crate::Site::crd(),
+        crate::Rack::crd(),
+        crate::HardwareProfile::crd(),
         crate::MachineRole::crd(),
         crate::Machine::crd(),
         crate::Inventory::crd(),

@@ -27,10 +27,14 @@ pub use disruption::budget::DisruptionBudget;
 pub use duration::GoDuration;
 pub use inventory::Inventory;
 pub use machine::Machine;
+pub use machine::profile;
 pub use order::Order;
 pub use problem::Problem;
+pub use profile::HardwareProfile;
+pub use rack::Rack;
 pub use role::MachineRole;
 pub use site::Site;
+pub use site::rack;
 pub use workflow::{Run, Workflow};
 
 /// API group of every kind.

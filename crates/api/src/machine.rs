@@ -1,5 +1,7 @@
 //! A machine: what it is meant to be, and how far it is.
 
+pub mod profile;
+
 use jiff::Timestamp;
 use kube::CustomResource;
 use kube::KubeSchema;
@@ -60,7 +62,7 @@ pub struct MachineSpec {
 }
 
 /// Where a machine's baseboard management controller answers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Bmc {
     /// `redfish://HOST[:PORT]/SYSTEM` or `ipmi://HOST[:PORT]`.
@@ -69,6 +71,23 @@ pub struct Bmc {
     /// Name of the Secret with its credentials.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub secret_ref: String,
+}
+
+impl Bmc {
+    /// The address in one spelling: two controllers are the same exactly if these are equal. Host names in lower case,
+    /// the port always there (443 and 623 by default), no slash at the end.
+    pub fn identity(&self) -> String {
+        let (scheme, rest) = self.address.split_once("://").unwrap_or(("", &self.address));
+        let (authority, system) = rest.split_once('/').unwrap_or((rest, ""));
+        let authority = authority.to_ascii_lowercase();
+        let bracketed = authority.ends_with(']');
+        let default = if scheme == "ipmi" { "623" } else { "443" };
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !bracketed => (host, port),
+            Some(_) | None => (authority.as_str(), default),
+        };
+        format!("{scheme}://{host}:{port}/{}", system.trim_end_matches('/'))
+    }
 }
 
 /// A window of planned maintenance.
@@ -302,6 +321,15 @@ mod tests {
             assert!(!Phase::Retired.may_become(phase));
             assert!(!phase.may_become(phase), "{phase:?}");
         }
+    }
+
+    #[test]
+    fn one_controller_has_one_identity_however_it_is_written() {
+        let identity = |address: &str| Bmc { address: address.into(), secret_ref: String::new() }.identity();
+        assert_eq!(identity("redfish://BMC-1/437X/"), identity("redfish://bmc-1:443/437X"));
+        assert_eq!(identity("ipmi://10.0.0.1"), "ipmi://10.0.0.1:623/");
+        assert_eq!(identity("ipmi://[fd00::1]"), "ipmi://[fd00::1]:623/");
+        assert_ne!(identity("redfish://bmc-1/a"), identity("redfish://bmc-1/b"));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! A place where machines stand.
 
+pub mod rack;
+
 use std::collections::BTreeMap;
 
 use kube::CustomResource;

@@ -1,5 +1,7 @@
 //! The command line, as typed.
 
+pub(crate) mod intake;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -170,11 +172,9 @@ pub(crate) enum MachineCommand {
     /// Tell the story of one machine: its phases, its Problems, its Runs
     #[command(after_help = "Example:\n  muster machine history m1")]
     History(ShowArgs),
-    /// Bring machines in from a CSV file; a bad row and nothing is imported
-    #[command(
-        after_help = "Columns: name and site; optional rack, serial, role, profile, bmc, label:KEY\n\nExample:\n  muster machine import machines.csv --create-sites"
-    )]
-    Import(ImportArgs),
+    /// Bring machines in from a CSV, YAML or NetBox file; a bad row and nothing is imported
+    #[command(after_help = intake::IMPORT_HELP)]
+    Import(intake::ImportArgs),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -183,20 +183,6 @@ pub(crate) struct ShowArgs {
     pub(crate) name: String,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct ImportArgs {
-    /// CSV file with a header row
-    pub(crate) file: PathBuf,
-    /// Create the sites that are not there yet
-    #[arg(long)]
-    pub(crate) create_sites: bool,
-    /// Change the machines that are there already
-    #[arg(long)]
-    pub(crate) update: bool,
-    #[command(flatten)]
-    pub(crate) client: ClientArgs,
 }
 
 #[derive(Debug, Subcommand)]

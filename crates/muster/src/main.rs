@@ -8,6 +8,7 @@ mod failure;
 mod node;
 mod output;
 mod plane;
+mod progress;
 mod rights;
 mod signals;
 

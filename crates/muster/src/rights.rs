@@ -37,8 +37,17 @@ fn fleet() -> Vec<Rule> {
 }
 
 fn machines() -> Vec<Rule> {
-    let kinds =
-        &["sites", "machines", "machineroles", "inventories", "problems", "disruptions", "disruptionbudgets"];
+    let kinds = &[
+        "sites",
+        "racks",
+        "machines",
+        "machineroles",
+        "hardwareprofiles",
+        "inventories",
+        "problems",
+        "disruptions",
+        "disruptionbudgets",
+    ];
     vec![
         rule(OURS, kinds, READ),
         rule(
@@ -46,7 +55,7 @@ fn machines() -> Vec<Rule> {
             &["machines/status", "problems/status", "disruptions/status", "disruptionbudgets/status"],
             &["update"],
         ),
-        rule(OURS, &["sites/status", "machineroles/status"], &["patch"]),
+        rule(OURS, &["sites/status", "racks/status", "machineroles/status"], &["patch"]),
     ]
 }
 

@@ -28,6 +28,7 @@ fn fleet() -> Vec<Rule> {
     let statuses = [
         "machines/status",
         "sites/status",
+        "racks/status",
         "machineroles/status",
         "problems/status",
         "workflows/status",

@@ -1,29 +1,56 @@
-//! Machine lists in CSV: read, judged row by row, and either wholly good or not imported at all.
+//! Machine lists: read, judged row by row, and either wholly good or not imported at all.
+//!
+//! Every format ([`csv`], [`manifests`], [`netbox`]) is read into one [`Sheet`], which one [`plan`] judges, so that a
+//! person sees every fault of a file at once, whatever its kind.
 
+pub mod csv;
+pub mod manifests;
+pub mod netbox;
+mod plan;
 mod rows;
+mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use kube::api::ObjectMeta;
-use muster_api::machine::{Bmc, MachineSpec};
-use muster_api::site::SiteSpec;
-use muster_api::{Machine, Site};
+use muster_api::{Machine, Rack, Site};
 
-pub use rows::{Row, parse};
+pub use plan::plan;
+pub use rows::{Cell, Row, Sheet};
 
 /// What is there already.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
     /// Names of sites.
     pub sites: BTreeSet<String>,
+    /// Racks: site by name.
+    pub racks: BTreeMap<String, String>,
     /// Names of roles.
     pub roles: BTreeSet<String>,
-    /// Machines: serial by name.
-    pub machines: BTreeMap<String, String>,
+    /// Names of profiles.
+    pub profiles: BTreeSet<String>,
+    /// Machines by name.
+    pub machines: BTreeMap<String, Bearer>,
 }
 
-/// What to do with sites nobody knows yet.
+/// What a machine that is there bears and no other may.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bearer {
+    /// Serial number; empty where none is known, or the machine is retired.
+    pub serial: String,
+    /// Its controller's [`muster_api::machine::Bmc::identity`]; empty as above.
+    pub bmc: String,
+}
+
+impl Bearer {
+    /// What `machine` bears.
+    pub fn of(machine: &Machine) -> Self {
+        let [serial, bmc] = crate::machine::identities(machine);
+        Self { serial: serial.unwrap_or_default(), bmc: bmc.unwrap_or_default() }
+    }
+}
+
+/// What to do with sites and racks nobody knows yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnknownSites {
     /// They make the row bad.
@@ -65,123 +92,17 @@ impl Fault {
     }
 }
 
-/// What an import will write.
+/// What an import will write, in this order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Import {
     /// Sites to be created.
     pub sites: Vec<Site>,
+    /// Racks to be created.
+    pub racks: Vec<Rack>,
     /// Machines to be created.
     pub create: Vec<Machine>,
     /// Machines to be updated.
     pub update: Vec<Machine>,
-}
-
-/// Judges all rows against each other and against what is known.
-///
-/// # Errors
-/// Every fault of every row, in the order of the file; then nothing is to be imported.
-pub fn plan(
-    rows: &[Row],
-    known: &Known,
-    sites: UnknownSites,
-    existing: Existing,
-) -> Result<Import, Vec<Fault>> {
-    let mut faults = duplicates(rows, known);
-    let mut import = Import::default();
-    let mut new_sites = BTreeSet::new();
-    for row in rows {
-        faults.extend(judge(row, known, sites, existing));
-        if !known.sites.contains(&row.site.text) {
-            new_sites.insert(row.site.text.clone());
-        }
-        let target =
-            if known.machines.contains_key(&row.name.text) { &mut import.update } else { &mut import.create };
-        target.push(machine(row));
-    }
-    if !faults.is_empty() {
-        faults.sort();
-        return Err(faults);
-    }
-    import.sites = new_sites.iter().map(|site| Site::new(site, SiteSpec::default())).collect();
-    Ok(import)
-}
-
-fn judge(row: &Row, known: &Known, sites: UnknownSites, existing: Existing) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    let site = &row.site.text;
-    if sites == UnknownSites::Refuse && !known.sites.contains(site) {
-        faults.push(row.site.fault(format!("there is no Site {site:?}; correct it or pass --create-sites")));
-    }
-    let role = &row.role.text;
-    if !role.is_empty() && !known.roles.contains(role) {
-        faults
-            .push(row.role.fault(format!("there is no MachineRole {role:?}; create it or correct the name")));
-    }
-    let name = &row.name.text;
-    if existing == Existing::Refuse && known.machines.contains_key(name) {
-        faults
-            .push(row.name.fault(format!("there is a Machine {name:?} already; pass --update to change it")));
-    }
-    faults
-}
-
-fn duplicates(rows: &[Row], known: &Known) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    let mut names: BTreeMap<&str, u64> = BTreeMap::new();
-    let mut serials: BTreeMap<&str, String> = BTreeMap::new();
-    let in_file: BTreeSet<&str> = rows.iter().map(|row| row.name.text.as_str()).collect();
-    for (name, serial) in &known.machines {
-        if !serial.is_empty() && !in_file.contains(name.as_str()) {
-            serials.insert(serial, format!("Machine {name:?}"));
-        }
-    }
-    for row in rows {
-        let name = row.name.text.as_str();
-        match names.get(name) {
-            Some(line) => {
-                faults.push(row.name.fault(format!("the name {name:?} stands on line {line} already")))
-            }
-            None => {
-                names.insert(name, row.name.line);
-            }
-        }
-        let serial = row.serial.text.as_str();
-        if serial.is_empty() {
-            continue;
-        }
-        match serials.get(serial) {
-            Some(owner) => {
-                faults.push(row.serial.fault(format!("the serial {serial:?} belongs to {owner} already")))
-            }
-            None => {
-                serials.insert(serial, format!("line {}", row.name.line));
-            }
-        }
-    }
-    faults
-}
-
-fn machine(row: &Row) -> Machine {
-    let bmc =
-        (!row.bmc.text.is_empty()).then(|| Bmc { address: row.bmc.text.clone(), secret_ref: String::new() });
-    let spec = MachineSpec {
-        site: row.site.text.clone(),
-        rack: row.rack.text.clone(),
-        serial: row.serial.text.clone(),
-        role: row.role.text.clone(),
-        profile: row.profile.text.clone(),
-        bmc,
-        ..MachineSpec::default()
-    };
-    let mut machine = Machine::new(&row.name.text, spec);
-    if !row.labels.is_empty() {
-        machine.metadata = ObjectMeta {
-            name: Some(row.name.text.clone()),
-            labels: Some(row.labels.clone()),
-            ..ObjectMeta::default()
-        };
-    }
-    machine
 }
 
 #[cfg(test)]

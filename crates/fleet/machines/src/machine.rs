@@ -1,20 +1,27 @@
 //! Takes machines in: answers whether a machine stands as written, and brings it to inspection.
 
+mod holders;
 mod plan;
 
 use kube::Api;
+use kube::ResourceExt as _;
 use kube::api::PostParams;
-use muster_api::{Inventory, Machine, MachineRole, Site};
-use muster_control::{Cause, Driver, Informer, ObjectKey, Outcome, Pass, Queue, Sweep};
+use muster_api::{HardwareProfile, Inventory, Machine, MachineRole, Rack, Site};
+use muster_control::{Cause, Driver, Informer, ObjectKey, Outcome, Pass, Queue, Sweep, Watched};
 
 use crate::Context;
+pub(crate) use holders::identities;
+use holders::{Holders, keeps};
 
 struct Intake {
     context: Context,
     machines: Informer<Machine>,
     sites: Informer<Site>,
+    racks: Informer<Rack>,
     roles: Informer<MachineRole>,
+    profiles: Informer<HardwareProfile>,
     inventories: Informer<Inventory>,
+    holders: Holders,
 }
 
 pub(crate) fn start(context: &Context) {
@@ -22,14 +29,19 @@ pub(crate) fn start(context: &Context) {
         context: context.clone(),
         machines: context.informers.of(),
         sites: context.informers.of(),
+        racks: context.informers.of(),
         roles: context.informers.of(),
+        profiles: context.informers.of(),
         inventories: context.informers.of(),
+        holders: Holders::default(),
     };
     let queue = Queue::new();
     intake.wire(&queue);
     Sweep::new("machines", context.config.sweep_every, context.metrics.clone())
         .refreshing(&intake.sites)
+        .refreshing(&intake.racks)
         .refreshing(&intake.roles)
+        .refreshing(&intake.profiles)
         .refreshing(&intake.inventories)
         .over(&intake.machines, &queue)
         .start(&context.tasks);
@@ -38,22 +50,53 @@ pub(crate) fn start(context: &Context) {
 
 impl Intake {
     fn wire(&self, queue: &Queue<ObjectKey>) {
-        let to = queue.clone();
-        self.machines.on_change(move |change| to.add(change.key.clone(), Cause::Watch));
+        let (to, holders) = (queue.clone(), self.holders.clone());
+        self.machines.on_change(move |change| {
+            let shared = holders.change(&change.key.name, change.old.as_deref(), change.new.as_deref());
+            for name in shared {
+                to.add(ObjectKey::cluster(name), Cause::Watch);
+            }
+            to.add(change.key.clone(), Cause::Watch);
+        });
         let to = queue.clone();
         self.inventories.on_change(move |change| to.add(change.key.clone(), Cause::Watch));
+        self.on_named(&self.sites, queue, |machine| &machine.spec.site);
+        self.on_named(&self.racks, queue, |machine| &machine.spec.rack);
+        self.on_named(&self.roles, queue, |machine| &machine.spec.role);
+        self.on_named(&self.profiles, queue, |machine| &machine.spec.profile);
+    }
+
+    /// What a machine names came, went or changed.
+    fn on_named<K: Watched>(&self, named: &Informer<K>, queue: &Queue<ObjectKey>, by: fn(&Machine) -> &str) {
         let (to, machines) = (queue.clone(), self.machines.clone());
-        self.sites.on_change(move |change| {
-            for machine in machines.filtered(|machine| machine.spec.site == change.key.name) {
+        named.on_change(move |change| {
+            if change.old.is_some() && change.new.is_some() {
+                return;
+            }
+            for machine in machines.filtered(|machine| by(machine) == change.key.name) {
                 to.add(ObjectKey::of(&*machine), Cause::Watch);
             }
         });
-        let (to, machines) = (queue.clone(), self.machines.clone());
-        self.roles.on_change(move |change| {
-            for machine in machines.filtered(|machine| machine.spec.role == change.key.name) {
-                to.add(ObjectKey::of(&*machine), Cause::Watch);
-            }
-        });
+    }
+
+    fn world(&self, machine: &Machine) -> plan::World {
+        let cluster = |name: &str| ObjectKey::cluster(name);
+        let first = |names: &[String]| {
+            let there = names.iter().filter_map(|name| self.machines.get(&cluster(name)));
+            there.filter(|other| keeps(other, machine)).map(|other| other.name_any()).min()
+        };
+        let [serial, bmc] = self.holders.others(machine);
+        plan::World {
+            site: self.sites.get(&cluster(&machine.spec.site)).is_some(),
+            rack: self.racks.get(&cluster(&machine.spec.rack)).map(|rack| rack.spec.site.clone()),
+            role: self.roles.get(&cluster(&machine.spec.role)).is_some(),
+            profile: self.profiles.get(&cluster(&machine.spec.profile)).is_some(),
+            serial_of: first(&serial),
+            bmc_of: first(&bmc),
+            inventory: self.inventories.get(&ObjectKey::of(machine)).and_then(|found| found.status.clone()),
+            now: self.context.clock.now(),
+            inspection_deadline: self.context.config.inspection_deadline,
+        }
     }
 }
 
@@ -62,17 +105,14 @@ impl Pass for Intake {
     type Error = kube::Error;
 
     async fn pass(&self, key: &ObjectKey) -> Result<Outcome, kube::Error> {
+        self.machines.ready().await;
         self.sites.ready().await;
+        self.racks.ready().await;
         self.roles.ready().await;
+        self.profiles.ready().await;
         self.inventories.ready().await;
         let Some(machine) = self.machines.get(key) else { return Ok(Outcome::IDLE) };
-        let world = plan::World {
-            site: self.sites.get(&ObjectKey::cluster(&machine.spec.site)).is_some(),
-            role: self.roles.get(&ObjectKey::cluster(&machine.spec.role)).is_some(),
-            inventory: self.inventories.get(key).and_then(|inventory| inventory.status.clone()),
-            now: self.context.clock.now(),
-            inspection_deadline: self.context.config.inspection_deadline,
-        };
+        let world = self.world(&machine);
         let plan = plan::plan(&machine, &world);
         let outcome = match plan.status {
             None => Outcome::IDLE,

@@ -1,6 +1,9 @@
-//! From text to rows; the syntax of each cell.
+//! The one model of a row that every format is read into, and the syntax of its cells.
 
 use std::collections::BTreeMap;
+
+use muster_api::Machine;
+use muster_api::machine::MachineSpec;
 
 use super::Fault;
 
@@ -11,145 +14,159 @@ pub struct Cell {
     pub text: String,
     /// Line of the file, from 1.
     pub line: u64,
-    /// Column of the table, from 1.
+    /// Column, from 1: of the table where the file is one, else of the line.
     pub column: usize,
+    /// Its syntax was found bad: nothing more is to be said of it.
+    pub(super) is_bad: bool,
 }
 
 impl Cell {
     pub(super) fn fault(&self, text: String) -> Fault {
         Fault { line: self.line, column: self.column, text }
     }
+
+    /// The text, unless there is none or it is bad.
+    pub(super) fn sound(&self) -> Option<&str> {
+        (!self.is_bad && !self.text.is_empty()).then_some(self.text.as_str())
+    }
 }
 
-/// One machine as the file tells it; a column that is absent is empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// One machine as the file tells it; what is absent is empty.
+#[derive(Clone, Debug)]
 pub struct Row {
-    /// `name`.
+    /// Its name.
     pub name: Cell,
-    /// `site`.
+    /// Its site.
     pub site: Cell,
-    /// `rack`.
+    /// Its rack.
     pub rack: Cell,
-    /// `serial`.
+    /// Its serial number.
     pub serial: Cell,
-    /// `role`.
+    /// The role it is to carry.
     pub role: Cell,
-    /// `profile`.
+    /// The profile it must match.
     pub profile: Cell,
-    /// `bmc`.
+    /// The address of its controller.
     pub bmc: Cell,
-    /// `label:KEY`.
+    /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// What else the format can say of it.
+    pub rest: Machine,
 }
 
-const COLUMNS: &str = "name, site, rack, serial, role, profile, bmc, label:KEY";
+impl Row {
+    pub(super) fn at(line: u64, column: usize) -> Self {
+        let cell = Cell { line, column, ..Cell::default() };
+        Self {
+            name: cell.clone(),
+            site: cell.clone(),
+            rack: cell.clone(),
+            serial: cell.clone(),
+            role: cell.clone(),
+            profile: cell.clone(),
+            bmc: cell,
+            labels: BTreeMap::new(),
+            rest: Machine::new("", MachineSpec::default()),
+        }
+    }
 
-/// Reads a CSV text with a header row.
-///
-/// # Errors
-/// Every fault of syntax, in the order of the file.
-pub fn parse(text: &str) -> Result<Vec<Row>, Vec<Fault>> {
-    let mut reader =
-        csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(text.as_bytes());
-    let header: Vec<String> = match reader.headers() {
-        Ok(header) => header.iter().map(str::to_owned).collect(),
-        Err(error) => {
-            return Err(vec![Fault {
-                line: 1,
-                column: 1,
-                text: format!("the header cannot be read: {error}"),
-            }]);
-        }
-    };
-    let mut faults = judge_header(&header);
-    if !faults.is_empty() {
-        return Err(faults);
-    }
-    let mut rows = Vec::new();
-    for record in reader.records() {
-        match record {
-            Ok(record) => rows.push(row(&header, &record, &mut faults)),
-            Err(error) => {
-                let line = error.position().map_or(0, csv::Position::line);
-                faults.push(Fault { line, column: 1, text: format!("the row cannot be read: {error}") });
-            }
-        }
-    }
-    if faults.is_empty() { Ok(rows) } else { Err(faults) }
-}
-
-fn judge_header(header: &[String]) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    for (index, name) in header.iter().enumerate() {
-        let fault = |text| Fault { line: 1, column: index + 1, text };
-        let known = ["name", "site", "rack", "serial", "role", "profile", "bmc"].contains(&name.as_str());
-        if !known && name.strip_prefix("label:").is_none_or(str::is_empty) {
-            faults.push(fault(format!("unknown column {name:?}; known are {COLUMNS}")));
-        } else if header[..index].contains(name) {
-            faults.push(fault(format!("the column {name:?} stands twice")));
-        }
-    }
-    for wanted in ["name", "site"] {
-        if !header.iter().any(|name| name == wanted) {
-            faults.push(Fault { line: 1, column: 1, text: format!("the column {wanted:?} is missing") });
-        }
-    }
-    faults
-}
-
-fn row(header: &[String], record: &csv::StringRecord, faults: &mut Vec<Fault>) -> Row {
-    let line = record.position().map_or(0, csv::Position::line);
-    let mut row = Row::default();
-    if record.len() != header.len() {
-        let text = format!("the row has {} cells, the header {}", record.len(), header.len());
-        faults.push(Fault { line, column: record.len().min(header.len()) + 1, text });
-        return row;
-    }
-    for (index, (name, text)) in header.iter().zip(record).enumerate() {
-        let cell = Cell { text: text.to_owned(), line, column: index + 1 };
-        if let Some(text) = judge_cell(name, text) {
+    /// Puts a cell in its place; its syntax is judged.
+    pub(super) fn put(&mut self, field: Field, mut cell: Cell, faults: &mut Vec<Fault>) {
+        if let Some(text) = field.judge(&cell.text) {
             faults.push(cell.fault(text));
+            cell.is_bad = true;
         }
-        match name.as_str() {
-            "name" => row.name = cell,
-            "site" => row.site = cell,
-            "rack" => row.rack = cell,
-            "serial" => row.serial = cell,
-            "role" => row.role = cell,
-            "profile" => row.profile = cell,
-            "bmc" => row.bmc = cell,
-            label => {
-                if !cell.text.is_empty() {
-                    let key = label.trim_start_matches("label:").to_owned();
-                    row.labels.insert(key, cell.text);
-                }
-            }
-        }
+        *match field {
+            Field::Name => &mut self.name,
+            Field::Site => &mut self.site,
+            Field::Rack => &mut self.rack,
+            Field::Serial => &mut self.serial,
+            Field::Role => &mut self.role,
+            Field::Profile => &mut self.profile,
+            Field::Bmc => &mut self.bmc,
+        } = cell;
     }
-    row
+
+    /// Adds a label; key and value are judged.
+    pub(super) fn label(&mut self, key: &str, cell: &Cell, faults: &mut Vec<Fault>) {
+        if cell.text.is_empty() {
+            return;
+        }
+        if !is_label_value(&cell.text) {
+            faults.push(cell.fault(format!(
+                "label:{key} {:?} must be at most 63 letters, digits, '-', '_' and '.', and begin and end with a letter or digit",
+                cell.text
+            )));
+        }
+        self.labels.insert(key.to_owned(), cell.text.clone());
+    }
 }
 
-/// What is wrong with the syntax of a cell.
-fn judge_cell(column: &str, text: &str) -> Option<String> {
-    match column {
-        "name" | "site" if text.is_empty() => Some(format!("{column} is empty")),
-        "name" | "site" | "role" | "profile" | "rack" if !text.is_empty() && !is_subdomain(text) => {
-            Some(format!(
-                "{column} {text:?} must be lower case letters, digits, '-' and '.', and begin and end with a letter or digit"
-            ))
+/// The rows of a file, and what is wrong with its syntax.
+#[derive(Clone, Debug, Default)]
+pub struct Sheet {
+    /// The rows that could be read, good or bad.
+    pub rows: Vec<Row>,
+    /// The faults found so far.
+    pub faults: Vec<Fault>,
+}
+
+/// A cell every format has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Field {
+    Name,
+    Site,
+    Rack,
+    Serial,
+    Role,
+    Profile,
+    Bmc,
+}
+
+impl Field {
+    pub(super) const ALL: [Self; 7] =
+        [Self::Name, Self::Site, Self::Rack, Self::Serial, Self::Role, Self::Profile, Self::Bmc];
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Site => "site",
+            Self::Rack => "rack",
+            Self::Serial => "serial",
+            Self::Role => "role",
+            Self::Profile => "profile",
+            Self::Bmc => "bmc",
         }
-        "bmc" if !text.is_empty() && !is_bmc(text) => {
-            Some(format!("bmc {text:?} must be redfish://HOST[:PORT]/SYSTEM or ipmi://HOST[:PORT]"))
+    }
+
+    pub(super) fn called(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|field| field.as_str() == name)
+    }
+
+    /// What is wrong with the syntax of a cell.
+    fn judge(self, text: &str) -> Option<String> {
+        let name = self.as_str();
+        match self {
+            Self::Name | Self::Site if text.is_empty() => Some(format!("{name} is empty")),
+            Self::Name | Self::Site | Self::Rack | Self::Role | Self::Profile
+                if !text.is_empty() && !is_subdomain(text) =>
+            {
+                Some(format!(
+                    "{name} {text:?} must be lower case letters, digits, '-' and '.', and begin and end with a letter or digit"
+                ))
+            }
+            Self::Bmc if !text.is_empty() && !is_bmc(text) => {
+                Some(format!("bmc {text:?} must be redfish://HOST[:PORT]/SYSTEM or ipmi://HOST[:PORT]"))
+            }
+            Self::Name | Self::Site | Self::Rack | Self::Serial | Self::Role | Self::Profile | Self::Bmc => {
+                None
+            }
         }
-        label if label.starts_with("label:") && !is_label_value(text) => Some(format!(
-            "{label} {text:?} must be at most 63 letters, digits, '-', '_' and '.', and begin and end with a letter or digit"
-        )),
-        _ => None,
     }
 }
 
 /// RFC 1123 subdomain, the syntax of object names.
-fn is_subdomain(text: &str) -> bool {
+pub(super) fn is_subdomain(text: &str) -> bool {
     let label = |label: &str| {
         !label.is_empty()
             && !label.starts_with('-')
@@ -159,7 +176,15 @@ fn is_subdomain(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(label)
 }
 
-fn is_label_value(text: &str) -> bool {
+/// `[PREFIX/]NAME`.
+pub(super) fn is_label_key(text: &str) -> bool {
+    match text.split_once('/') {
+        Some((prefix, name)) => is_subdomain(prefix) && !name.is_empty() && is_label_value(name),
+        None => !text.is_empty() && is_label_value(text),
+    }
+}
+
+pub(super) fn is_label_value(text: &str) -> bool {
     let edge = |c: Option<char>| c.is_none_or(|c| c.is_ascii_alphanumeric());
     text.len() <= 63
         && edge(text.chars().next())

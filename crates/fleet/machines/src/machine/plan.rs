@@ -14,8 +14,16 @@ use muster_base::clock::elapsed;
 pub(crate) struct World {
     /// Whether its site is there.
     pub(crate) site: bool,
+    /// The site its rack stands in, where the rack is there.
+    pub(crate) rack: Option<String>,
     /// Whether its role is there.
     pub(crate) role: bool,
+    /// Whether its profile is there.
+    pub(crate) profile: bool,
+    /// Another machine that bears its serial number and keeps it.
+    pub(crate) serial_of: Option<String>,
+    /// Another machine that has its controller and keeps it.
+    pub(crate) bmc_of: Option<String>,
     /// Its facts.
     pub(crate) inventory: Option<InventoryStatus>,
     /// The time.
@@ -65,22 +73,9 @@ fn say_why_it_waits(left_alone: Option<&HandsOff>, status: &mut MachineStatus) {
 }
 
 fn accepted(machine: &Machine, world: &World) -> Condition {
-    let (status, reason, message) = if !world.site {
-        let site = &machine.spec.site;
-        (
-            Status::False,
-            "UnknownSite",
-            format!("spec.site: there is no Site {site:?}; create it or correct the name"),
-        )
-    } else if !machine.spec.role.is_empty() && !world.role {
-        let role = &machine.spec.role;
-        (
-            Status::False,
-            "UnknownRole",
-            format!("spec.role: there is no MachineRole {role:?}; create it or correct the name"),
-        )
-    } else {
-        (Status::True, "Valid", "site and role are known".to_owned())
+    let (status, reason, message) = match refusal(machine, world) {
+        Some((reason, message)) => (Status::False, reason, message),
+        None => (Status::True, "Valid", "what it names is there, what it bears is its own".to_owned()),
     };
     Condition {
         r#type: ACCEPTED.to_owned(),
@@ -90,6 +85,50 @@ fn accepted(machine: &Machine, world: &World) -> Condition {
         last_transition_time: world.now,
         observed_generation: machine.metadata.generation,
     }
+}
+
+/// What does not stand: reason, and the field's path with what to do.
+fn refusal(machine: &Machine, world: &World) -> Option<(&'static str, String)> {
+    let spec = &machine.spec;
+    let unknown = |path: &str, kind: &str, name: &str| {
+        format!("{path}: there is no {kind} {name:?}; create it or correct the name")
+    };
+    if !world.site {
+        return Some(("UnknownSite", unknown("spec.site", "Site", &spec.site)));
+    }
+    if !spec.rack.is_empty() {
+        match &world.rack {
+            None => return Some(("UnknownRack", unknown("spec.rack", "Rack", &spec.rack))),
+            Some(site) if *site != spec.site => {
+                let (rack, own) = (&spec.rack, &spec.site);
+                let message = format!(
+                    "spec.rack: the Rack {rack:?} stands in site {site:?}, the machine in {own:?}; correct one of them"
+                );
+                return Some(("RackInAnotherSite", message));
+            }
+            Some(_) => {}
+        }
+    }
+    if !spec.role.is_empty() && !world.role {
+        return Some(("UnknownRole", unknown("spec.role", "MachineRole", &spec.role)));
+    }
+    if !spec.profile.is_empty() && !world.profile {
+        return Some(("UnknownProfile", unknown("spec.profile", "HardwareProfile", &spec.profile)));
+    }
+    if let Some(other) = &world.serial_of {
+        let message = format!(
+            "spec.serial: the serial {:?} belongs to Machine {other:?} already; correct it, or delete or retire that machine",
+            spec.serial
+        );
+        return Some(("DuplicateSerial", message));
+    }
+    world.bmc_of.as_ref().map(|other| {
+        let address = spec.bmc.as_ref().map(|bmc| bmc.address.as_str()).unwrap_or_default();
+        let message = format!(
+            "spec.bmc.address: {address:?} belongs to Machine {other:?} already; correct it, or delete or retire that machine"
+        );
+        ("DuplicateBmcAddress", message)
+    })
 }
 
 fn advance(machine: &Machine, world: &World, status: &mut MachineStatus, accepted: bool) {

@@ -9,7 +9,11 @@ fn at(seconds: i64) -> Timestamp {
 fn world(seconds: i64) -> World {
     World {
         site: true,
+        rack: Some("a".into()),
         role: true,
+        profile: true,
+        serial_of: None,
+        bmc_of: None,
         inventory: None,
         now: at(seconds),
         inspection_deadline: Duration::from_secs(600),
@@ -56,12 +60,20 @@ fn a_machine_without_a_role_stays_registered() {
 }
 
 #[test]
-fn an_unknown_role_or_site_is_answered_with_the_field_and_goes_no_further() {
+fn what_another_object_shows_to_be_wrong_is_answered_with_the_field_and_goes_no_further() {
     for (world, reason, path) in [
         (World { role: false, ..world(0) }, "UnknownRole", "spec.role: "),
         (World { site: false, ..world(0) }, "UnknownSite", "spec.site: "),
+        (World { rack: None, ..world(0) }, "UnknownRack", "spec.rack: "),
+        (World { rack: Some("b".into()), ..world(0) }, "RackInAnotherSite", "spec.rack: "),
+        (World { profile: false, ..world(0) }, "UnknownProfile", "spec.profile: "),
+        (World { serial_of: Some("m0".into()), ..world(0) }, "DuplicateSerial", "spec.serial: "),
+        (World { bmc_of: Some("m0".into()), ..world(0) }, "DuplicateBmcAddress", "spec.bmc.address: "),
     ] {
-        let status = plan(&machine("nosuch"), &world).status.unwrap();
+        let mut machine = machine("nosuch");
+        machine.spec.rack = "r1".into();
+        machine.spec.profile = "big".into();
+        let status = plan(&machine, &world).status.unwrap();
         let verdict = condition::find(&status.conditions, ACCEPTED).unwrap();
         assert_eq!((verdict.status, verdict.reason.as_str()), (Status::False, reason));
         assert!(verdict.message.starts_with(path), "{}", verdict.message);

@@ -1,0 +1,95 @@
+//! How machines come in, as typed.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use muster_machines::import::netbox::Mapping;
+
+use super::ClientArgs;
+
+/// What a file of machines is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ImportFormat {
+    /// A table with a header row
+    Csv,
+    /// Machine manifests: one, several documents, or a List; JSON is taken too
+    Yaml,
+    /// The answer of NetBox's /api/dcim/devices/
+    Netbox,
+}
+
+pub(crate) const IMPORT_HELP: &str = "\
+Columns of a CSV file: name and site; optional rack, serial, role, profile, bmc, label:KEY
+Of a NetBox device: name, site, rack (named SITE-RACK), serial, role, position, asset tag, custom field or out-of-band
+address of the BMC
+
+Examples:
+  muster machine import machines.csv --create-sites
+  muster machine import machines.yaml --update
+  muster machine import devices.json --role-map server=worker --role-map pdu=- --oob-bmc redfish://HOST/1";
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ImportArgs {
+    /// CSV, YAML or NetBox JSON file
+    pub(crate) file: PathBuf,
+    /// Format of the file; else by its name (.csv, .yaml, .yml, .json) and what stands in it
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<ImportFormat>,
+    /// Create the sites and racks that are not there yet
+    #[arg(long)]
+    pub(crate) create_sites: bool,
+    /// Change the machines that are there already
+    #[arg(long)]
+    pub(crate) update: bool,
+    /// What becomes of devices of a NetBox role (by slug): NETBOX=ROLE, NETBOX= for no role, NETBOX=- leaves them out
+    #[arg(long, value_name = "NETBOX=ROLE", value_parser = role_mapping)]
+    pub(crate) role_map: Vec<(String, Mapping)>,
+    /// Custom field of NetBox that holds a BMC address as in the CSV column
+    #[arg(long, default_value = "bmc", value_name = "FIELD")]
+    pub(crate) bmc_field: String,
+    /// BMC address made of a NetBox device's out-of-band address, which takes the place of HOST
+    #[arg(long, default_value = "ipmi://HOST", value_name = "ADDRESS")]
+    pub(crate) oob_bmc: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+impl ImportArgs {
+    /// How devices of NetBox are to be understood.
+    pub(crate) fn netbox(&self) -> muster_machines::import::netbox::Options {
+        let roles: BTreeMap<String, Mapping> = self.role_map.iter().cloned().collect();
+        muster_machines::import::netbox::Options {
+            roles,
+            bmc_field: self.bmc_field.clone(),
+            oob_bmc: self.oob_bmc.clone(),
+        }
+    }
+}
+
+fn role_mapping(text: &str) -> Result<(String, Mapping), String> {
+    let (netbox, role) = text
+        .split_once('=')
+        .filter(|(netbox, _)| !netbox.is_empty())
+        .ok_or_else(|| format!("{text:?} is not NETBOX=ROLE"))?;
+    let mapping = match role {
+        "" => Mapping::NoRole,
+        "-" => Mapping::LeaveOut,
+        role => Mapping::Role(role.to_owned()),
+    };
+    Ok((netbox.replace('_', "-").to_lowercase(), mapping))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_mapping_names_a_role_none_or_leaves_out() {
+        let read = |text: &str| role_mapping(text).map(|(_, mapping)| mapping);
+        assert_eq!(read("server=worker"), Ok(Mapping::Role("worker".into())));
+        assert_eq!(read("router="), Ok(Mapping::NoRole));
+        assert_eq!(read("pdu=-"), Ok(Mapping::LeaveOut));
+        assert!(read("server").is_err() && read("=worker").is_err());
+    }
+}
