@@ -18,6 +18,9 @@ const LEAF_DAYS: i64 = 365;
 const RENEW_BEFORE_DAYS: i64 = 30;
 const DAY_SECONDS: i64 = 86_400;
 
+/// Another name than the authority's: OpenSSL takes a certificate whose subject is its issuer for self-signed.
+const SERVER: &str = "muster-apiserver";
+
 const DNS_NAMES: &[&str] = &[
     "localhost",
     "kubernetes",
@@ -49,6 +52,8 @@ fn params(common_name: &str, now: Timestamp, days: i64) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, common_name);
+    // Python's strict verification asks for it (RFC 5280, 4.2.1.1).
+    params.use_authority_key_identifier_extension = true;
     params.not_before = date(later(-DAY_SECONDS));
     params.not_after = date(later(days * DAY_SECONDS));
     params
@@ -125,7 +130,7 @@ impl Authority {
         {
             return Ok(Credentials { certificate_pem, key_pem });
         }
-        let made = self.server("muster", &names, now)?;
+        let made = self.server(SERVER, &names, now)?;
         files::write(&key, &made.key_pem)?;
         files::write(&certificate, &made.certificate_pem)?;
         Ok(made)
@@ -144,11 +149,14 @@ fn with_fixed(names: &ServingNames) -> ServingNames {
     all
 }
 
-/// Whether a certificate has all the names and does not end soon.
+/// Whether a certificate has all the names, does not end soon, and does not pass for self-signed.
 pub(super) fn still_good(certificate_pem: &str, names: &ServingNames, now: Timestamp) -> bool {
     let Ok(der) = files::certificate_der("", certificate_pem) else { return false };
     let Ok((_, certificate)) = X509Certificate::from_der(&der) else { return false };
     if certificate.validity().not_after.timestamp() < now.as_second() + RENEW_BEFORE_DAYS * DAY_SECONDS {
+        return false;
+    }
+    if certificate.subject() == certificate.issuer() {
         return false;
     }
     let extension = certificate.subject_alternative_name().map_or(None, |extension| extension);

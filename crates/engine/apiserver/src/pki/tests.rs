@@ -28,6 +28,32 @@ fn the_serving_certificate_is_made_anew_for_a_new_name_and_before_it_ends() {
 }
 
 #[test]
+fn what_is_signed_does_not_pass_for_self_signed_and_names_the_key_that_signed_it() {
+    use x509_parser::prelude::{FromDer as _, ParsedExtension, X509Certificate};
+    let directory = tempfile::tempdir().unwrap();
+    Pki::open(directory.path(), &ServingNames::default(), now()).unwrap();
+    let der = |name: &str| {
+        let pem = std::fs::read_to_string(directory.path().join(name)).unwrap();
+        files::certificate_der(name, &pem).unwrap()
+    };
+    let (leaf, authority) = (der("serving.crt"), der("ca.crt"));
+    let (_, leaf) = X509Certificate::from_der(&leaf).unwrap();
+    let (_, authority) = X509Certificate::from_der(&authority).unwrap();
+    assert_eq!(leaf.issuer(), authority.subject());
+    assert_ne!(leaf.subject(), leaf.issuer());
+    let own = authority.iter_extensions().find_map(|extension| {
+        let ParsedExtension::SubjectKeyIdentifier(key) = extension.parsed_extension() else { return None };
+        Some(key.0.to_vec())
+    });
+    let named = leaf.iter_extensions().find_map(|extension| {
+        let ParsedExtension::AuthorityKeyIdentifier(key) = extension.parsed_extension() else { return None };
+        key.key_identifier.as_ref().map(|key| key.0.to_vec())
+    });
+    assert!(own.is_some());
+    assert_eq!(named, own);
+}
+
+#[test]
 fn a_kubeconfig_that_is_still_good_is_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let pki = Pki::open(directory.path(), &ServingNames::default(), now()).unwrap();

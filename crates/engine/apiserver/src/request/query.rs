@@ -50,6 +50,8 @@ pub(crate) struct ListParams {
     pub(crate) timeout_seconds: Option<u64>,
     /// Whether a watch gets bookmarks, and begins with the present state.
     pub(crate) bookmarks: Bookmarks,
+    /// `sendInitialEvents`, where it is given: whether the present state comes first.
+    pub(crate) initial_events: Option<bool>,
 }
 
 /// What a watch gets besides changes.
@@ -152,6 +154,7 @@ impl Query {
                 (false, true) => Bookmarks::Regular,
                 (false, false) => Bookmarks::None,
             },
+            initial_events: self.0.contains_key("sendInitialEvents").then(|| self.flag("sendInitialEvents")),
         };
         check_list(&params, self.flag("watch"))?;
         Ok(params)
@@ -175,9 +178,9 @@ impl Query {
 
 fn check_list(params: &ListParams, watch: bool) -> Result<(), Refusal> {
     let forbidden = |text: &str| Err(invalid_list(&format!("resourceVersionMatch: Forbidden: {text}")));
-    let initial_events = params.bookmarks == Bookmarks::InitialEvents;
+    let said = params.initial_events.is_some();
     match params.revision_match {
-        Some(_) if watch && !initial_events => {
+        Some(_) if watch && !said => {
             forbidden("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
         }
         Some(_) if !watch && params.continue_token.is_some() => {
@@ -189,7 +192,7 @@ fn check_list(params: &ListParams, watch: bool) -> Result<(), Refusal> {
         Some(Match::Exact) if params.revision == Some(0) => {
             forbidden("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"")
         }
-        None if watch && initial_events => {
+        None | Some(Match::Exact) if watch && said => {
             forbidden("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
         }
         None | Some(_) => Ok(()),

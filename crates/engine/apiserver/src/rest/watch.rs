@@ -47,13 +47,13 @@ pub(super) fn watch(server: &ApiServer, call: &Call, target: &Target) -> Result<
     let inner = server.inner();
     let snapshot = inner.store.snapshot(&target.served.resource);
     let current = snapshot.revision().get();
-    let from_present = params.bookmarks == Bookmarks::InitialEvents || params.revision.unwrap_or(0) == 0;
+    let from_present = params.initial_events.unwrap_or(params.revision.unwrap_or(0) == 0);
     let (initial, after) = if from_present {
         let everything = ListParams { revision: None, limit: 0, ..params.clone() };
         let page = list::page(&inner.store, target, &everything)?;
         (page.entries, page.revision)
     } else {
-        (Vec::new(), params.revision.unwrap_or(current))
+        (Vec::new(), params.revision.filter(|revision| *revision != 0).unwrap_or(current))
     };
     let (watch, error) = match inner.store.watch(&target.served.resource, Revision::new(after)) {
         Ok(watch) => (Some(watch), None),

@@ -61,13 +61,18 @@ enum Probe {
 }
 
 fn health(server: &ApiServer, probe: Probe, parts: &[&str], query: &Query) -> Reply {
-    let good = probe == Probe::Live || server.is_ready();
+    let store = server.0.store.failure().map(|failure| format!("read-only since a failed write: {failure}"));
+    let bootstrap = (!server.is_ready()).then(|| "not finished, or shutting down".to_owned());
+    let checks: Vec<(&str, Option<String>)> = match probe {
+        Probe::Live => vec![("ping", None)],
+        Probe::Ready => vec![("ping", None), ("store", store), ("bootstrap", bootstrap)],
+    };
+    let good = checks.iter().all(|(_, fault)| fault.is_none());
     let code = if good { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
-    let text = if query.flag("verbose") && parts.len() == 1 {
-        let sign =
-            if good { "[+]bootstrap ok" } else { "[-]bootstrap failed: not finished, or shutting down" };
-        let verdict = if good { "passed" } else { "failed" };
-        format!("[+]ping ok\n{sign}\n{} check {verdict}\n", parts[0])
+    // Like the model, a failed probe always tells which check it was.
+    let text = if parts.len() == 1 && (query.flag("verbose") || !good) {
+        let lines: String = checks.iter().map(told).collect();
+        format!("{lines}{} check {}\n", parts[0], if good { "passed" } else { "failed" })
     } else if good {
         "ok".to_owned()
     } else {
@@ -76,6 +81,13 @@ fn health(server: &ApiServer, probe: Probe, parts: &[&str], query: &Query) -> Re
     let mut reply = raw(code, "text/plain; charset=utf-8", text);
     reply.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
     reply
+}
+
+fn told((name, fault): &(&str, Option<String>)) -> String {
+    match fault {
+        None => format!("[+]{name} ok\n"),
+        Some(fault) => format!("[-]{name} failed: {fault}\n"),
+    }
 }
 
 fn version(server: &ApiServer) -> serde_json::Value {

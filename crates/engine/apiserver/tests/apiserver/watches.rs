@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{World, config_map};
+use crate::harness::{World, config_map, status};
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
@@ -66,6 +66,25 @@ async fn initial_events_are_closed_by_a_bookmark() {
     assert_eq!(bookmark["object"]["kind"], "ConfigMap");
     admin.post(MAPS, &config_map("b", "1")).await;
     assert_eq!(events.line().await, "ADDED b");
+}
+
+#[tokio::test]
+async fn a_watch_may_ask_not_to_begin_with_the_present_state() {
+    let world = World::new().await;
+    let admin = world.admin();
+    admin.post(MAPS, &config_map("a", "1")).await;
+    for from in ["", "&resourceVersion=0"] {
+        let query = format!("watch=true&sendInitialEvents=false&resourceVersionMatch=NotOlderThan{from}");
+        let mut events = admin.watch(&format!("{MAPS}?{query}")).await;
+        let name = format!("b{}", from.len());
+        admin.post(MAPS, &config_map(&name, "1")).await;
+        assert_eq!(events.line().await, format!("ADDED {name}"));
+    }
+    let refused = admin.get(&format!("{MAPS}?watch=true&sendInitialEvents=false")).await;
+    assert_eq!(
+        status(&refused),
+        "422 Invalid: ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+    );
 }
 
 #[tokio::test]
