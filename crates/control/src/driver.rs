@@ -78,6 +78,7 @@ pub struct Driver {
 impl Driver {
     /// One worker, back-off from 100 ms to 30 s, 60 s for a pass.
     pub fn new(name: &'static str, metrics: Metrics) -> Self {
+        metrics.begin(name);
         Self {
             name,
             workers: 1,

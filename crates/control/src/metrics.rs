@@ -19,6 +19,7 @@ pub struct Metrics {
     acted: Family<Labels, Counter>,
     failed: Family<Labels, Counter>,
     missed: Family<Labels, Counter>,
+    deadlines: Family<Labels, Counter>,
 }
 
 impl Metrics {
@@ -37,7 +38,19 @@ impl Metrics {
             "Things the periodic sweep found that the watch had missed; any is an alarm",
             metrics.missed.clone(),
         );
+        registry.register(
+            "muster_deadlines_passed",
+            "States and steps that were not over by their deadline; any is an alarm",
+            metrics.deadlines.clone(),
+        );
         metrics
+    }
+
+    /// A counter that was never raised shows as 0, so that an alert can be set on it.
+    pub(crate) fn begin(&self, controller: &'static str) {
+        for family in [&self.passes, &self.acted, &self.failed, &self.deadlines] {
+            family.get_or_create(&Labels { controller }).inc_by(0);
+        }
     }
 
     pub(crate) fn passed(&self, controller: &'static str, acted: Acted) {
@@ -53,6 +66,17 @@ impl Metrics {
 
     pub(crate) fn missed(&self, controller: &'static str, count: u64) {
         self.missed.get_or_create(&Labels { controller }).inc_by(count);
+    }
+
+    /// A state or step that was not over by its deadline: counted and said, whoever then decides about it.
+    pub fn deadline_passed(&self, controller: &'static str, what: &str) {
+        self.deadlines.get_or_create(&Labels { controller }).inc();
+        tracing::warn!(controller, what, "a deadline passed");
+    }
+
+    /// How many deadlines passed under that controller.
+    pub fn deadlines_passed_total(&self, controller: &'static str) -> u64 {
+        self.deadlines.get_or_create(&Labels { controller }).get()
     }
 
     /// How much the sweep found that the watch of that controller had missed.

@@ -27,6 +27,7 @@ pub struct Sweep {
 impl Sweep {
     /// A sweep that begins every `every`.
     pub fn new(controller: &'static str, every: Duration, metrics: Metrics) -> Self {
+        metrics.missed(controller, 0);
         Self { controller, every, metrics, rounds: Vec::new() }
     }
 

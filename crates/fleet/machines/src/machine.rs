@@ -121,6 +121,10 @@ impl Pass for Intake {
                 Api::<Machine>::all(self.context.client.clone())
                     .replace_status(&key.name, &PostParams::default(), &written)
                     .await?;
+                if let Some(phase) = plan.overdue {
+                    let what = format!("machine {key} was {} for too long", phase.as_str());
+                    self.context.metrics.deadline_passed("machines", &what);
+                }
                 Outcome::ACTED
             }
         };

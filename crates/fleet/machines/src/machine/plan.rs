@@ -37,6 +37,8 @@ pub(crate) struct World {
 pub(crate) struct Plan {
     pub(crate) status: Option<MachineStatus>,
     pub(crate) look_again: Option<Duration>,
+    /// The phase that was not over by its deadline, and is given up now.
+    pub(crate) overdue: Option<Phase>,
 }
 
 /// Decides the next status of `machine`.
@@ -56,7 +58,9 @@ pub(crate) fn plan(machine: &Machine, world: &World) -> Plan {
     let look_again = (status.phase == Phase::Inspecting)
         .then(|| [status.deadline, ends].into_iter().flatten().map(|at| elapsed(world.now, at)))
         .and_then(|waits| waits.filter(|left| !left.is_zero()).min());
-    Plan { status: (status != old || machine.status.is_none()).then_some(status), look_again }
+    let late = old.deadline.is_some_and(|deadline| deadline <= world.now) && status.phase != old.phase;
+    let overdue = late.then_some(old.phase);
+    Plan { overdue, status: (status != old || machine.status.is_none()).then_some(status), look_again }
 }
 
 /// While it is to be left alone an inspected machine is not installed, and says so; afterwards it says again why it is in

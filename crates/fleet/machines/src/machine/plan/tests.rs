@@ -85,7 +85,9 @@ fn what_another_object_shows_to_be_wrong_is_answered_with_the_field_and_goes_no_
 fn an_inspection_without_facts_fails_at_its_deadline_and_not_before() {
     let inspecting = after(machine("worker"), &plan(&machine("worker"), &world(0)));
     assert_eq!(plan(&inspecting, &world(599)).status, None);
-    let status = plan(&inspecting, &world(600)).status.unwrap();
+    let late = plan(&inspecting, &world(600));
+    assert_eq!(late.overdue, Some(Phase::Inspecting));
+    let status = late.status.unwrap();
     assert_eq!(status.phase, Phase::Failed);
     assert!(status.message.contains("is the agent running"), "{}", status.message);
 }
