@@ -18,6 +18,17 @@ enum Column<'a> {
 /// Reads a CSV text. Without the columns `name` and `site` no row is looked at.
 pub fn read(text: &str) -> Sheet {
     let mut sheet = Sheet::default();
+    let open = unclosed_quote(text);
+    // What follows the quote is no row: the reader would take all of it for one cell.
+    let text = open.as_ref().map_or(text, |open| &text[..open.row_at]);
+    sheet.faults.extend(open.map(|open| Fault {
+        line: open.line,
+        column: open.column,
+        text: "the quote that opens this cell is never closed; close it".to_owned(),
+    }));
+    if text.is_empty() && !sheet.faults.is_empty() {
+        return sheet;
+    }
     let mut reader = ReaderBuilder::new().flexible(true).trim(Trim::All).from_reader(text.as_bytes());
     let header = match reader.headers() {
         Ok(header) => header.clone(),
@@ -42,6 +53,39 @@ pub fn read(text: &str) -> Sheet {
         }
     }
     sheet
+}
+
+/// A quote without its end.
+struct OpenQuote {
+    line: u64,
+    column: usize,
+    /// Where its row begins.
+    row_at: usize,
+}
+
+/// RFC 4180: a quote opens at the begin of a cell, and two in a row are one of the text.
+fn unclosed_quote(text: &str) -> Option<OpenQuote> {
+    let (mut line, mut column, mut row_at) = (1, 1, 0);
+    let mut open: Option<OpenQuote> = None;
+    let mut at_start = true;
+    let mut bytes = text.bytes().enumerate().peekable();
+    while let Some((at, byte)) = bytes.next() {
+        line += u64::from(byte == b'\n');
+        if open.is_some() {
+            if byte == b'"' && bytes.next_if(|(_, next)| *next == b'"').is_none() {
+                open = None;
+            }
+            continue;
+        }
+        match byte {
+            b'"' if at_start => open = Some(OpenQuote { line, column, row_at }),
+            b',' => column += 1,
+            b'\n' => (column, row_at) = (1, at + 1),
+            _ => {}
+        }
+        at_start = matches!(byte, b',' | b'\n');
+    }
+    open
 }
 
 /// The columns; none where a wanted one is missing.

@@ -36,6 +36,27 @@ fn a_good_file_becomes_machines_with_labels_and_bmc() {
 }
 
 #[test]
+fn a_quote_that_is_never_closed_is_a_fault_and_the_rows_before_it_are_judged() {
+    let open = "the quote that opens this cell is never closed; close it";
+    check(
+        "name,site,label:x\n\"m1\",a,\"two\nlines\"\nm2,\"b\",\nm3,\"a,x\nm4,a,\n",
+        &[
+            "m.csv:2:3: label:x \"two\\nlines\" must be at most 63 letters, digits, '-', '_' and '.', and begin and end with a letter or digit",
+            "m.csv:4:2: there is no Site \"b\"; correct it or pass --create-sites",
+            &format!("m.csv:5:2: {open}"),
+        ],
+    );
+    check("\"name,site\nm1,a\n", &[&format!("m.csv:1:1: {open}")]);
+    check(
+        "name,site\nm\"1,a\n",
+        &[
+            "m.csv:2:1: name \"m\\\"1\" must be lower case letters, digits, '-' and '.', and begin and end with a letter or digit",
+        ],
+    );
+    check("name,site,serial\nm1,a,\"a\"\"b\"\n", &[]);
+}
+
+#[test]
 fn every_fault_of_every_row_is_told_at_once_with_file_line_and_column() {
     check(
         "name,site,role,serial,profile\nM_1,a,worker,S-1,\nm2,b,wrker,S-1,huge\nm2,a,worker,,\nold,a,,S-9,\nm5,a,worker,S-9\nm6,a,worker,S-0,\n",

@@ -33,7 +33,7 @@ const PAGE: u32 = 500;
 pub(crate) async fn import(args: ImportArgs) -> Result<(), Failure> {
     let file = args.file.display().to_string();
     let text = std::fs::read_to_string(&args.file)
-        .map_err(|error| Failure::failed(format!("cannot read {file}"), &error))?;
+        .map_err(|error| Failure::Refused(format!("cannot read {file}: {error}; nothing was imported")))?;
     let sheet = read(&args, &text);
     let client = connect(&args.client).await?;
     let sites = if args.create_sites { UnknownSites::Create } else { UnknownSites::Refuse };
