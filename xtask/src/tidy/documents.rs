@@ -1,4 +1,6 @@
-//! Every path that a document names exists.
+//! Every path that a document names exists; every code of an error has its page.
+mod codes;
+
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -11,7 +13,7 @@ const TOPS: &[&str] = &[".cargo", ".ci", "crates", "dist", "docs", "tests", "xta
 pub(super) fn check(tree: &Tree) -> Result<Vec<Finding>, TreeError> {
     let tops = tops(tree.paths());
     let documents = tree.paths().iter().filter(|path| is_document(path));
-    let mut findings = Vec::new();
+    let mut findings = codes::check(tree);
     for document in documents {
         let text = tree.require_text(document)?;
         let missing = named(&text, document, &tops).into_iter().filter(|named| !is_there(tree, named));

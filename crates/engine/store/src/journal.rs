@@ -161,7 +161,12 @@ impl<T: Payload> Journal<T> {
     /// log is never touched again (the fsync lesson of PostgreSQL, 2018).
     fn fail(&self, failure: Failure) -> Arc<Failure> {
         let failure = Arc::new(failure);
-        tracing::error!(%failure, source = %failure.source, "the store is read-only from now on");
+        tracing::error!(
+            code = "store-read-only",
+            %failure,
+            source = %failure.source,
+            "the store is read-only from now on"
+        );
         *self.failure.lock() = Some(failure.clone());
         failure
     }
