@@ -4,6 +4,7 @@ pub(crate) mod intake;
 
 use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -38,6 +39,9 @@ pub(crate) enum Command {
     /// Runs: what the workflow manager does and did
     #[command(subcommand)]
     Run(RunCommand),
+    /// Settings of `muster up`
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Print the version
     Version,
     /// Print a completion script for a shell
@@ -45,6 +49,11 @@ pub(crate) enum Command {
         /// Shell to complete for
         shell: Shell,
     },
+}
+
+/// An empty variable of the environment is none.
+fn maybe_empty() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
 }
 
 /// Where the data directory is.
@@ -59,7 +68,7 @@ pub(crate) struct DataDir {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ClientArgs {
     /// Kubeconfig; else $KUBECONFIG, else the one in the data directory
-    #[arg(long, value_name = "FILE", env = "KUBECONFIG")]
+    #[arg(long, value_name = "FILE", env = "KUBECONFIG", value_parser = maybe_empty())]
     pub(crate) kubeconfig: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) data: DataDir,
@@ -90,11 +99,15 @@ pub(crate) struct OutputArgs {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct UpArgs {
-    #[command(flatten)]
-    pub(crate) data: DataDir,
-    /// Address of the API
-    #[arg(long, default_value = "127.0.0.1:6443", value_name = "ADDRESS:PORT")]
-    pub(crate) listen: std::net::SocketAddr,
+    /// Settings in YAML; `muster config show` prints them with what each means
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Data directory [default: /var/lib/muster]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Address of the API [default: 127.0.0.1:6443]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<std::net::SocketAddr>,
     /// Use this container runtime instead of Muster's own containerd
     #[arg(long, value_name = "SOCKET")]
     pub(crate) container_runtime_endpoint: Option<PathBuf>,
@@ -104,6 +117,16 @@ pub(crate) struct UpArgs {
     /// Run the control plane alone, no containers on this machine
     #[arg(long)]
     pub(crate) without_node: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print the settings of `muster up`, each with what it means; the defaults unless a file is given
+    Show {
+        /// Settings in YAML; every fault in it is told
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Clone, Args)]

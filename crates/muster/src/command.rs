@@ -5,6 +5,7 @@ mod controllers;
 mod doctor;
 mod down;
 mod machine;
+mod objects;
 mod problem;
 mod run;
 mod status;
@@ -14,30 +15,38 @@ mod up;
 use std::future::Future;
 
 use clap::CommandFactory as _;
+use muster_api::{Machine, Problem, Run};
 use muster_base::clock::{SharedClock, SystemClock};
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{Cli, Command, MachineCommand, ProblemCommand, RunCommand};
+use crate::cli::{Cli, Command, ConfigCommand, MachineCommand, ProblemCommand, RunCommand};
 use crate::failure::Failure;
 use crate::output;
+use crate::settings::Settings;
 
 /// Does what the command line says.
 pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
-        Command::Up(args) => service(up::run(args)),
+        Command::Up(args) => {
+            let settings = up::settings(args)?;
+            service(&settings.log.clone(), up::run(settings))
+        }
         Command::Down(args) => wait(down::run(args)),
         Command::Status(args) => wait(status::run(args)),
-        Command::Agent(args) => service(agent::run(args)),
+        Command::Agent(args) => service(LOG, agent::run(args)),
         Command::Doctor(args) => doctor::run(args),
-        Command::Controllers(args) => service(controllers::run(args)),
-        Command::Machine(MachineCommand::List(args)) => wait(machine::list(args)),
-        Command::Machine(MachineCommand::Show(args)) => wait(machine::show(args)),
+        Command::Controllers(args) => service(LOG, controllers::run(args)),
+        Command::Machine(MachineCommand::List(args)) => wait(objects::list::<Machine>(args)),
+        Command::Machine(MachineCommand::Show(args)) => wait(objects::show::<Machine>(args)),
         Command::Machine(MachineCommand::History(args)) => wait(story::history(args)),
         Command::Machine(MachineCommand::Import(args)) => wait(machine::import(args)),
-        Command::Problem(ProblemCommand::List(args)) => wait(problem::list(args)),
-        Command::Problem(ProblemCommand::Show(args)) => wait(problem::show(args)),
-        Command::Run(RunCommand::List(args)) => wait(run::list(args)),
-        Command::Run(RunCommand::Show(args)) => wait(run::show(args)),
+        Command::Problem(ProblemCommand::List(args)) => wait(objects::list::<Problem>(args)),
+        Command::Problem(ProblemCommand::Show(args)) => wait(objects::show::<Problem>(args)),
+        Command::Run(RunCommand::List(args)) => wait(objects::list::<Run>(args)),
+        Command::Run(RunCommand::Show(args)) => wait(objects::show::<Run>(args)),
+        Command::Config(ConfigCommand::Show { config }) => {
+            output::text(&Settings::read(config.as_deref())?.to_yaml())
+        }
         Command::Version => output::text(concat!("muster ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "muster", &mut std::io::stdout());
@@ -60,9 +69,13 @@ fn wait(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> 
         .block_on(work)
 }
 
+/// What is logged where nothing else is said.
+const LOG: &str = "info";
+
 /// Runs a command that stays, with a log on standard error.
-pub(crate) fn service(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    let filter = EnvFilter::try_from_env("MUSTER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+pub(crate) fn service(log: &str, work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(log)
+        .map_err(|error| Failure::Refused(format!("{log:?} is no filter of the log: {error}")))?;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -74,16 +87,21 @@ pub(crate) fn service(work: impl Future<Output = Result<(), Failure>>) -> Result
 /// The name of this machine: the given one, else its host name in the syntax of object names.
 pub(crate) fn machine_name(given: Option<String>) -> Result<String, Failure> {
     if let Some(name) = given {
-        return Ok(name);
+        return checked_machine_name(name).map_err(|fault| Failure::Refused(format!("--machine: {fault}")));
     }
     let host =
         nix::unistd::gethostname().map_err(|error| Failure::failed("cannot read the host name", &error))?;
-    let name = host.to_string_lossy().to_lowercase();
-    let fine = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.');
-    if fine && !name.is_empty() {
+    checked_machine_name(host.to_string_lossy().to_lowercase())
+        .map_err(|fault| Failure::Refused(format!("the host name {fault}; or give another with --machine")))
+}
+
+/// The name, if an object may bear it.
+pub(crate) fn checked_machine_name(name: String) -> Result<String, String> {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+    let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let fine = name.len() <= 253 && name.chars().all(inner) && name.starts_with(edge) && name.ends_with(edge);
+    if fine {
         return Ok(name);
     }
-    Err(Failure::Refused(format!(
-        "the host name {name:?} cannot be the name of a machine; give one with --machine"
-    )))
+    Err(format!("{name:?} is no name of a machine: use lower case letters, digits, '-' and '.'"))
 }

@@ -1,10 +1,15 @@
 //! How a command can end other than well.
 
+mod code;
+
 use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
 
 use muster_control::explain;
+use muster_store::{Failure as DiskFailure, FailureKind, OpenError};
+
+pub(crate) use code::Code;
 
 /// Why a command ended. What it says is for a person: what, where, what to do.
 #[derive(Debug)]
@@ -13,6 +18,8 @@ pub(crate) enum Failure {
     Failed(String),
     /// What was asked is not done, and nothing changed; exit code 2.
     Refused(String),
+    /// One that an operator must act on; its page is `docs/errors/CODE.md`.
+    Coded(Code, String),
 }
 
 impl Failure {
@@ -31,11 +38,27 @@ impl Failure {
         Self::failed(what, error)
     }
 
+    /// A data directory that is not opened.
+    pub(crate) fn store(error: &OpenError) -> Self {
+        let code = match error {
+            OpenError::Directory { .. } | OpenError::Read { .. } | OpenError::Thread(_) => {
+                Code::DataDirectoryUnusable
+            }
+            OpenError::Locked { .. } => Code::DataDirectoryHeld,
+            OpenError::Format { .. } | OpenError::Decode { .. } => Code::StoreFormat,
+            OpenError::Corrupt { .. } | OpenError::Missing { .. } => Code::StoreDamaged,
+            OpenError::Write(DiskFailure { kind: FailureKind::DiskFull, .. }) => Code::DiskFull,
+            OpenError::Write(DiskFailure { kind: FailureKind::Disk, .. }) => Code::DataDirectoryUnusable,
+        };
+        Self::Coded(code, format!("cannot open the data directory: {}", explain(error)))
+    }
+
     /// The exit code of the contract.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Failed(_) => ExitCode::from(1),
             Self::Refused(_) => ExitCode::from(2),
+            Self::Coded(code, _) => ExitCode::from(code.exit()),
         }
     }
 }
@@ -44,6 +67,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failed(text) | Self::Refused(text) => f.write_str(text),
+            Self::Coded(code, text) => write!(f, "{text} [{}]", code.as_str()),
         }
     }
 }

@@ -10,6 +10,7 @@ mod output;
 mod plane;
 mod progress;
 mod rights;
+mod settings;
 mod signals;
 
 use std::process::ExitCode;

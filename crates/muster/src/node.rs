@@ -16,7 +16,7 @@ use muster_base::error::chain;
 use muster_control::Informers;
 use muster_network::{DnsConfig, Network};
 
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
 use crate::plane::Shared;
 
 /// Addresses of the pods of one machine, of all pods, of Services.
@@ -129,17 +129,19 @@ pub(crate) async fn start(
     shared: &Shared,
 ) -> Result<Logs, Failure> {
     if !nix::unistd::Uid::effective().is_root() {
-        return Err(Failure::Failed(
-            "the node part needs root: run Muster as root to run containers here".to_owned(),
-        ));
+        let what = "the node part needs root: run Muster as root to run containers here";
+        return Err(Failure::Coded(Code::NodeNeedsRoot, what.to_owned()));
     }
     let clock = SharedClock::clone(&shared.clock);
     let agent = Agent::build(agent_config(config), agent_client, clock, &mut shared.registry.lock())
-        .map_err(|error| Failure::failed("the agent cannot run here", &error))?;
+        .map_err(|error| Failure::Coded(Code::NodeCannotRunContainers, chain(&error)))?;
     let informers = Informers::new(network_client, shared.tasks.clone());
-    let network = Network::build(network_config(config), &informers, shared.metrics.clone())
-        .await
-        .map_err(|error| Failure::failed("the network of this node cannot be made", &error))?;
+    let network = Network::build(network_config(config), &informers, shared.metrics.clone()).await.map_err(
+        |error| {
+            let what = format!("the network of this node cannot be made: {}", chain(&error));
+            Failure::Coded(Code::NodeNetworkUnusable, what)
+        },
+    )?;
     let _applied = network.run(&shared.tasks);
     let handle =
         agent.run(&shared.tasks).await.map_err(|error| Failure::failed("the agent cannot start", &error))?;

@@ -32,26 +32,31 @@ struct Row {
     cells: Vec<Value>,
 }
 
-/// Prints the objects at `path` of the API.
-pub(crate) async fn list(client: &Client, path: &str, format: Format) -> Result<(), Failure> {
+/// Prints the objects at `path` of the API; `what` they are stands in errors.
+pub(crate) async fn list(client: &Client, what: &str, path: &str, format: Format) -> Result<(), Failure> {
     match format {
         Format::Table | Format::Wide => {
-            let table: Table = get(client, path, TABLE).await?;
+            let table: Table = get(client, what, path, TABLE).await?;
             text(&render(&table, format))
         }
         Format::Json | Format::Yaml => {
-            let value: Value = get(client, path, "application/json").await?;
+            let value: Value = get(client, what, path, "application/json").await?;
             object(&value, format)
         }
     }
 }
 
-async fn get<T: for<'de> Deserialize<'de>>(client: &Client, path: &str, accept: &str) -> Result<T, Failure> {
+async fn get<T: for<'de> Deserialize<'de>>(
+    client: &Client,
+    what: &str,
+    path: &str,
+    accept: &str,
+) -> Result<T, Failure> {
     let request = http::Request::get(path)
         .header(ACCEPT, accept)
         .body(Vec::new())
         .map_err(|error| Failure::failed(format!("{path} is no path of the API"), &error))?;
-    client.request(request).await.map_err(|error| Failure::api(format!("cannot read {path}"), &error))
+    client.request(request).await.map_err(|error| Failure::api(what, &error))
 }
 
 fn render(table: &Table, format: Format) -> String {

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
 use crate::rights;
 
 /// Bytes of events each resource keeps for watchers that resume.
@@ -26,7 +26,6 @@ const RING_BYTES: usize = 4 << 20;
 /// What the control plane is told.
 pub(crate) struct PlaneConfig {
     pub(crate) data_dir: PathBuf,
-    pub(crate) listen: SocketAddr,
     /// Where pods reach the API.
     pub(crate) pods_reach: Ipv4Addr,
 }
@@ -63,36 +62,37 @@ pub(crate) fn kubeconfig(data_dir: &Path) -> PathBuf {
     data_dir.join("kubeconfig")
 }
 
-fn open_store(data_dir: &Path) -> Result<Store<Object>, Failure> {
+/// Opens the store of a data directory, if no other process has it.
+pub(crate) fn open_store(data_dir: &Path) -> Result<Store<Object>, Failure> {
     let config =
         muster_store::Config { ring_bytes: RING_BYTES, ..muster_store::Config::new(data_dir.join("store")) };
-    let (store, recovery) =
-        Store::open(config).map_err(|error| Failure::failed("cannot open the data directory", &error))?;
+    let (store, recovery) = Store::open(config).map_err(|error| Failure::store(&error))?;
     if let Some(torn) = recovery.torn {
         tracing::warn!(%torn, "the log ended in the middle of a write; what was not acknowledged is dropped");
     }
     Ok(store)
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| {
-        Failure::Failed(format!(
-            "cannot listen on {address}: {error}; end what listens there, or choose another with --listen"
-        ))
+        let advice = if error.kind() == std::io::ErrorKind::AddrInUse {
+            "end what listens there, or choose another with --listen"
+        } else {
+            "choose another with --listen"
+        };
+        Failure::Coded(Code::CannotListen, format!("cannot listen on {address}: {error}; {advice}"))
     })
 }
 
 impl Plane {
-    /// Opens the data directory, takes the port and builds the API server. Clients wait at the port until it is
-    /// served. Nothing is left behind when it fails.
+    /// Builds the API server over the store, to be served at `bound`.
     pub(crate) async fn start(
         config: &PlaneConfig,
+        store: Store<Object>,
+        bound: SocketAddr,
         shared: &Shared,
         dialer: Arc<dyn NodeDialer>,
-    ) -> Result<(Self, TcpListener), Failure> {
-        let store = open_store(&config.data_dir)?;
-        let listener = bind(config.listen).await?;
-        let bound = listener.local_addr().map_err(|error| Failure::failed("cannot listen", &error))?;
+    ) -> Result<Self, Failure> {
         let api = Config::new(SocketAddr::new(IpAddr::V4(config.pods_reach), bound.port()));
         let mut addresses = api.serving_addresses();
         addresses.push(bound.ip());
@@ -129,7 +129,7 @@ impl Plane {
             &kubeconfig(&config.data_dir),
             &Identity::new("muster:admin", &["system:masters"]),
         )?;
-        Ok((plane, listener))
+        Ok(plane)
     }
 
     /// Lets clients in through the port.

@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{clock, machine_name};
 use crate::cli::ControllersArgs;
-use crate::client::{connect_service, kubeconfig_path};
-use crate::failure::Failure;
+use crate::client::{connect_service_now, kubeconfig_path};
+use crate::failure::{Code, Failure};
 use crate::signals;
 
 /// How long a leader that has gone silent is waited for.
@@ -41,7 +41,7 @@ pub(crate) struct FleetClients {
 
 /// Runs until told to end, or until leadership is lost.
 pub(crate) async fn run(args: ControllersArgs) -> Result<(), Failure> {
-    let client = connect_service(&kubeconfig_path(&args.client)?).await?;
+    let client = connect_service_now(&kubeconfig_path(&args.client)?).await?;
     let identity = match args.identity {
         Some(identity) => identity,
         None => format!("{}-{}", machine_name(None)?, std::process::id()),
@@ -54,16 +54,23 @@ pub(crate) async fn run(args: ControllersArgs) -> Result<(), Failure> {
     tokio::select! {
         ended = signals::run_until_told(&tasks) => ended,
         () = lost.cancelled() => {
-            Err(Failure::Failed("leadership was lost: another process leads now; this one ends".to_owned()))
+            Err(leadership_lost())
         }
     }
 }
 
+/// Why a former leader ends.
+pub(crate) fn leadership_lost() -> Failure {
+    let what = "leadership of the fleet was lost; this process ends, so that no two lead; start it again";
+    Failure::Coded(Code::LeadershipLost, what.to_owned())
+}
+
 /// Brings the kinds, the role `worker` and the built-in workflows to the cluster.
 pub(crate) async fn prepare(client: &Client) -> Result<(), Failure> {
-    install::crds(client, muster_api::crds::all())
-        .await
-        .map_err(|error| Failure::failed("cannot bring Muster's kinds to the cluster", &error))?;
+    install::crds(client, muster_api::crds::all()).await.map_err(|error| {
+        let what = format!("cannot bring Muster's kinds to the cluster: {}", muster_control::explain(&error));
+        Failure::Coded(Code::KindsNotInstalled, what)
+    })?;
     muster_machines::builtin::ensure(client)
         .await
         .map_err(|error| Failure::api("cannot create the role worker", &error))?;

@@ -5,7 +5,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use muster_base::task::{Kind, Tasks};
 use muster_doctor::{Config, Doctor};
 
-use super::{clock, machine_name, service};
+use super::{LOG, clock, machine_name, service};
 use crate::cli::DoctorArgs;
 use crate::failure::Failure;
 use crate::signals;
@@ -22,7 +22,7 @@ pub(crate) fn run(args: DoctorArgs) -> Result<(), Failure> {
         nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM)
             .map_err(|error| Failure::failed("cannot be tied to the parent process", &error))?;
     }
-    service(async move {
+    service(LOG, async move {
         let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
             .await
             .map_err(|error| Failure::failed(format!("{path}: not a usable kubeconfig"), &error))?;

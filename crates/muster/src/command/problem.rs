@@ -1,34 +1,19 @@
-//! `muster problem list|show`.
+//! What `muster problem show` tells.
 
-use kube::{Api, ResourceExt as _};
+use kube::ResourceExt as _;
 use muster_api::Problem;
 
-use crate::cli::{Format, OutputArgs, ShowArgs};
-use crate::client::connect;
-use crate::failure::Failure;
+use super::objects::{Shown, row};
 use crate::output;
 
-const PATH: &str = "/apis/muster.dev/v1alpha1/problems";
-
-pub(crate) async fn list(args: OutputArgs) -> Result<(), Failure> {
-    output::list(&connect(&args.client).await?, PATH, args.output).await
-}
-
-pub(crate) async fn show(args: ShowArgs) -> Result<(), Failure> {
-    let client = connect(&args.output.client).await?;
-    if args.output.output != Format::Table {
-        return output::list(&client, &format!("{PATH}/{}", args.name), args.output.output).await;
+impl Shown for Problem {
+    fn described(&self) -> String {
+        output::columns(described(self).into_iter())
     }
-    let problem = Api::<Problem>::all(client)
-        .get(&args.name)
-        .await
-        .map_err(|error| Failure::api(format!("problem {}", args.name), &error))?;
-    output::text(&output::columns(described(&problem).into_iter()))
 }
 
 fn described(problem: &Problem) -> Vec<Vec<String>> {
     let status = problem.status.clone().unwrap_or_default();
-    let row = |name: &str, text: String| vec![format!("{name}:"), text];
     let mut rows = vec![
         row("Name", problem.name_any()),
         row("Machine", problem.spec.machine.clone()),

@@ -1,32 +1,16 @@
-//! `muster run list|show`.
+//! What `muster run show` tells.
 
 use jiff::Timestamp;
-use kube::{Api, ResourceExt as _};
+use kube::ResourceExt as _;
 use muster_api::Run;
 
-use crate::cli::{Format, OutputArgs, ShowArgs};
-use crate::client::connect;
-use crate::failure::Failure;
+use super::objects::{Shown, row};
 use crate::output;
 
-const PATH: &str = "/apis/muster.dev/v1alpha1/runs";
-
-pub(crate) async fn list(args: OutputArgs) -> Result<(), Failure> {
-    output::list(&connect(&args.client).await?, PATH, args.output).await
-}
-
-pub(crate) async fn show(args: ShowArgs) -> Result<(), Failure> {
-    let client = connect(&args.output.client).await?;
-    if args.output.output != Format::Table {
-        return output::list(&client, &format!("{PATH}/{}", args.name), args.output.output).await;
+impl Shown for Run {
+    fn described(&self) -> String {
+        output::columns(described(self).into_iter()) + "\n" + &output::columns(steps(self).into_iter())
     }
-    let run = Api::<Run>::all(client)
-        .get(&args.name)
-        .await
-        .map_err(|error| Failure::api(format!("run {}", args.name), &error))?;
-    output::text(&output::columns(described(&run).into_iter()))?;
-    output::text("\n")?;
-    output::text(&output::columns(steps(&run).into_iter()))
 }
 
 fn time(at: Option<Timestamp>) -> String {
@@ -35,7 +19,6 @@ fn time(at: Option<Timestamp>) -> String {
 
 fn described(run: &Run) -> Vec<Vec<String>> {
     let status = run.status.clone().unwrap_or_default();
-    let row = |name: &str, text: String| vec![format!("{name}:"), text];
     let mut rows = vec![
         row("Name", run.name_any()),
         row("Workflow", run.spec.workflow.clone()),

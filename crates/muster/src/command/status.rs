@@ -5,45 +5,70 @@ use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt as _};
 use muster_api::machine::Phase;
 use muster_api::problem::State;
+use muster_api::workflow::RunPhase;
 use muster_api::{Machine, Problem, Run};
 
 use super::up::NODE_OFF;
 use crate::cli::ClientArgs;
-use crate::client::connect;
+use crate::client::{connect, kubeconfig_path};
 use crate::failure::Failure;
 use crate::output;
 
-pub(crate) async fn run(args: ClientArgs) -> Result<(), Failure> {
-    let off = std::fs::read_to_string(args.data.data_dir.join(NODE_OFF)).ok();
-    let client = connect(&args).await?;
-    let mut rows = vec![["PART", "STATE", "DETAIL"].map(str::to_owned).to_vec()];
-    let mut trouble = Vec::new();
-    let mut row = |part: &str, well: bool, detail: String| {
-        rows.push(vec![part.to_owned(), if well { "ok" } else { "NOT WELL" }.to_owned(), detail.clone()]);
+/// What was found, line by line.
+struct Report {
+    rows: Vec<Vec<String>>,
+    trouble: Vec<String>,
+}
+
+impl Report {
+    fn new() -> Self {
+        Self { rows: vec![["PART", "STATE", "DETAIL"].map(str::to_owned).to_vec()], trouble: Vec::new() }
+    }
+
+    fn add(&mut self, part: &str, (well, detail): (bool, String)) {
+        let state = if well { "ok" } else { "NOT WELL" };
+        self.rows.push(vec![part.to_owned(), state.to_owned(), detail.clone()]);
         if !well {
-            trouble.push(format!("{part}: {detail}"));
-        }
-    };
-    let version = client
-        .apiserver_version()
-        .await
-        .map_err(|error| Failure::failed("the API does not answer", &error))?;
-    row("API", true, version.git_version);
-    match off {
-        Some(reason) => row("node part", false, reason),
-        None => {
-            let (well, detail) = nodes(&client).await?;
-            row("nodes", well, detail);
+            self.trouble.push(format!("{part}: {detail}"));
         }
     }
-    let (well, detail) = machines(&client).await?;
-    row("machines", well, detail);
-    let (well, detail) = problems(&client).await?;
-    row("problems", well, detail);
-    let (well, detail) = runs(&client).await?;
-    row("runs", well, detail);
-    output::text(&output::columns(rows.into_iter()))?;
-    if trouble.is_empty() { Ok(()) } else { Err(Failure::Failed(trouble.join("\n"))) }
+}
+
+pub(crate) async fn run(args: ClientArgs) -> Result<(), Failure> {
+    let client = connect(&args).await?;
+    let mut report = Report::new();
+    report.add("API", api(&client).await?);
+    match node_off(&args)? {
+        Some(reason) => report.add("node part", (false, reason)),
+        None => report.add("nodes", nodes(&client).await?),
+    }
+    report.add("machines", machines(&client).await?);
+    report.add("problems", problems(&client).await?);
+    report.add("runs", runs(&client).await?);
+    output::text(&output::columns(report.rows.into_iter()))?;
+    if report.trouble.is_empty() { Ok(()) } else { Err(Failure::Failed(report.trouble.join("\n"))) }
+}
+
+/// Why the node part of the `muster up` behind this kubeconfig is off: the reason stands beside the kubeconfig.
+fn node_off(args: &ClientArgs) -> Result<Option<String>, Failure> {
+    let note = kubeconfig_path(args)?.with_file_name(NODE_OFF);
+    Ok(std::fs::read_to_string(note).ok())
+}
+
+/// The version, if the API is ready; else what of it is not.
+async fn api(client: &Client) -> Verdict {
+    let failed = |error: kube::Error| Failure::api("cannot ask the API", &error);
+    let version = client.apiserver_version().await.map_err(failed)?;
+    let ask = http::Request::get("/readyz?verbose").body(Vec::new());
+    let ask = ask.map_err(|error| Failure::failed("cannot ask the API", &error))?;
+    match client.request_text(ask).await {
+        Ok(_) => Ok((true, version.git_version)),
+        Err(kube::Error::Api(status)) => {
+            let failed: Vec<&str> = status.message.lines().filter(|line| line.starts_with("[-]")).collect();
+            Ok((false, format!("not ready: {}", failed.join(", "))))
+        }
+        Err(error) => Err(failed(error)),
+    }
 }
 
 type Verdict = Result<(bool, String), Failure>;
@@ -103,9 +128,18 @@ async fn problems(client: &Client) -> Verdict {
     Ok((names.is_empty(), detail))
 }
 
+/// A run is well while nobody has to look at it: one whose effect is unknown waits for a person.
 async fn runs(client: &Client) -> Verdict {
     let runs: Vec<Run> = list(client).await?;
-    let active =
-        runs.iter().filter(|run| !run.status.as_ref().is_some_and(|status| status.phase.is_final())).count();
-    Ok((true, format!("{active} under way, {} in all", runs.len())))
+    let phase = |run: &Run| run.status.as_ref().map(|status| status.phase);
+    let active = runs.iter().filter(|run| !phase(run).is_some_and(RunPhase::is_final)).count();
+    let stuck: Vec<String> =
+        runs.iter().filter(|run| phase(run) == Some(RunPhase::Ambiguous)).map(|run| run.name_any()).collect();
+    if stuck.is_empty() {
+        return Ok((true, format!("{active} under way, {} in all", runs.len())));
+    }
+    Ok((
+        false,
+        format!("what these did is unknown; look at the machine, then delete the run: {}", stuck.join(", ")),
+    ))
 }

@@ -1,19 +1,23 @@
 //! `muster up`: a whole cluster on this machine.
 
-use std::path::Path;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use muster_agent::logs::Logs;
-use muster_apiserver::Identity;
+use muster_apiserver::{Identity, Object};
+use muster_store::Store;
+use tokio::net::TcpListener;
 
 use super::controllers::{self, FleetClients, FleetConfig};
 use super::{clock, machine_name};
 use crate::child::{self, DoctorProcess};
 use crate::cli::UpArgs;
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
 use crate::node::{self, NodeConfig, OwnNode};
-use crate::plane::{Plane, PlaneConfig, Shared, kubeconfig};
+use crate::plane::{self, Plane, PlaneConfig, Shared, kubeconfig};
+use crate::settings::{NodePart, Settings};
 use crate::{rights, signals};
 
 /// Where the reason stands why the node part is off; absent while it is on.
@@ -21,25 +25,43 @@ pub(crate) const NODE_OFF: &str = "node-off";
 /// The process that holds the data directory.
 pub(crate) const PID: &str = "muster.pid";
 
-/// Whether this machine is to run containers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum NodePart {
-    On,
-    Off,
+/// The settings that count: those of the command line, else of the file, else the defaults.
+pub(crate) fn settings(args: UpArgs) -> Result<Settings, Failure> {
+    let mut settings = Settings::read(args.config.as_deref())?;
+    settings.data_dir = args.data_dir.unwrap_or(settings.data_dir);
+    settings.listen = args.listen.unwrap_or(settings.listen);
+    settings.machine = args.machine.or(settings.machine);
+    settings.container_runtime_endpoint =
+        args.container_runtime_endpoint.or(settings.container_runtime_endpoint);
+    if args.without_node {
+        settings.node = NodePart::Off;
+    }
+    Ok(settings)
 }
 
-const SWEEP_EVERY: Duration = Duration::from_secs(15 * 60);
+/// Takes the port and the data directory. Where the port cannot be had nothing is made; a data directory that another
+/// process holds is the better reason, for then it has the port as well.
+async fn take(settings: &Settings) -> Result<(PathBuf, Store<Object>, TcpListener, SocketAddr), Failure> {
+    let mut listener = plane::bind(settings.listen).await;
+    if !settings.data_dir.join("store").exists() {
+        listener = Ok(listener?);
+    }
+    let data_dir = prepare(&settings.data_dir)?;
+    let store = plane::open_store(&data_dir)?;
+    let listener = listener?;
+    let bound = listener.local_addr().map_err(|error| Failure::failed("cannot listen", &error))?;
+    Ok((data_dir, store, listener, bound))
+}
 
-pub(crate) async fn run(args: UpArgs) -> Result<(), Failure> {
+pub(crate) async fn run(settings: Settings) -> Result<(), Failure> {
     let began = Instant::now();
-    let machine = machine_name(args.machine)?;
-    let part = if args.without_node { NodePart::Off } else { NodePart::On };
-    let data_dir = prepare(&args.data.data_dir)?;
+    let machine = machine_name(settings.machine.clone())?;
+    let (data_dir, store, port, bound) = take(&settings).await?;
     let shared = Shared::new(clock());
     let own_node = Arc::new(OwnNode::new(clock()));
     let slot = own_node.slot();
-    let config = PlaneConfig { data_dir: data_dir.clone(), listen: args.listen, pods_reach: node::GATEWAY };
-    let (plane, port) = Plane::start(&config, &shared, own_node).await?;
+    let config = PlaneConfig { data_dir: data_dir.clone(), pods_reach: node::GATEWAY };
+    let plane = Plane::start(&config, store, bound, &shared, own_node).await?;
     write(&data_dir.join(PID), &std::process::id().to_string())?;
     plane.start_controllers();
     let fleet = plane.client(rights::FLEET);
@@ -53,38 +75,54 @@ pub(crate) async fn run(args: UpArgs) -> Result<(), Failure> {
         workflow: plane.client(rights::WORKFLOW),
     };
     // One process holds the data directory, so a former life of it is not waited for.
-    let config = FleetConfig { identity: format!("muster-up-{machine}"), sweep_every: SWEEP_EVERY };
+    let config = FleetConfig { identity: format!("muster-up-{machine}"), sweep_every: settings.sweep_every };
     let lost = controllers::start(&clients, &shared.clock, &shared.tasks, &shared.metrics, config);
     let config = NodeConfig {
         machine,
         data_dir: data_dir.clone(),
-        runtime: node::runtime(args.container_runtime_endpoint),
+        runtime: node::runtime(settings.container_runtime_endpoint),
         address: node::own_address(),
         logs: None,
     };
-    if let Err(reason) = start_node(part, &plane, &config, &shared, &slot).await {
-        tracing::warn!(%reason, "the node part is off");
-        write(&data_dir.join(NODE_OFF), &reason.to_string())?;
-    }
+    start_node_part(settings.node, &plane, &config, &shared, &slot).await?;
     let ended = tokio::select! {
         ended = signals::run_until_told(&shared.tasks) => ended,
-        () = lost.cancelled() => Err(Failure::Failed("leadership of the fleet was lost; this process ends".to_owned())),
+        () = lost.cancelled() => Err(controllers::leadership_lost()),
     };
     remove_file(&data_dir.join(PID))?;
     ended
 }
 
-/// Network, agent, the API where pods reach it, the doctor.
-async fn start_node(
+/// The node part, or the reason why it is off where `muster status` finds it.
+async fn start_node_part(
     part: NodePart,
     plane: &Plane,
     config: &NodeConfig,
     shared: &Shared,
     slot: &OnceLock<Logs>,
 ) -> Result<(), Failure> {
+    let note = config.data_dir.join(NODE_OFF);
     if part == NodePart::Off {
-        return Err(Failure::Failed("it was started with --without-node".to_owned()));
+        tracing::info!("the node part is off, as was asked for");
+        return write(
+            &note,
+            "off, as was asked for; start Muster without --without-node to run containers here",
+        );
     }
+    if let Err(reason) = start_node(plane, config, shared, slot).await {
+        tracing::warn!(%reason, "the node part is off");
+        write(&note, &reason.to_string())?;
+    }
+    Ok(())
+}
+
+/// Network, agent, the API where pods reach it, the doctor.
+async fn start_node(
+    plane: &Plane,
+    config: &NodeConfig,
+    shared: &Shared,
+    slot: &OnceLock<Logs>,
+) -> Result<(), Failure> {
     let clients = (plane.client(rights::AGENT), plane.client(rights::NETWORK));
     let logs = node::start(config, clients.0, clients.1, shared).await?;
     remove_file(&config.data_dir.join(NODE_OFF))?;
@@ -112,10 +150,14 @@ fn start_doctor(plane: &Plane, config: &NodeConfig, shared: &Shared) -> Result<(
 }
 
 /// Makes the data directory. Others may pass through it to the agent's read-only socket, and see nothing of it.
-fn prepare(path: &Path) -> Result<std::path::PathBuf, Failure> {
+fn prepare(path: &Path) -> Result<PathBuf, Failure> {
     use std::os::unix::fs::PermissionsExt as _;
     let failed = |error: std::io::Error| {
-        Failure::failed(format!("cannot use the data directory {}", path.display()), &error)
+        let what = format!(
+            "cannot use the data directory {}: {error}; make it writable, or choose another with --data-dir",
+            path.display()
+        );
+        Failure::Coded(Code::DataDirectoryUnusable, what)
     };
     std::fs::create_dir_all(path).map_err(failed)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o711)).map_err(failed)?;

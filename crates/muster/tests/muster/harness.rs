@@ -11,6 +11,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid};
 use serde_json::Value;
 
+use crate::log::{self, Allowed};
+
 pub(crate) const MUSTER: &str = env!("CARGO_BIN_EXE_muster");
 /// Name of the one machine of every test.
 pub(crate) const MACHINE: &str = "m1";
@@ -147,6 +149,8 @@ pub(crate) struct Cluster {
     pub(crate) namespace: Namespace,
     pub(crate) data_dir: PathBuf,
     pub(crate) kubeconfig: PathBuf,
+    /// Warnings that this test brings about, besides those of every story.
+    pub(crate) allowed: &'static [Allowed],
     directory: Option<tempfile::TempDir>,
 }
 
@@ -158,7 +162,7 @@ impl Cluster {
         let data_dir = directory.path().join("d");
         fs::create_dir(&data_dir).unwrap();
         let kubeconfig = data_dir.join("kubeconfig");
-        Self { namespace: Namespace::new(), data_dir, kubeconfig, directory: Some(directory) }
+        Self { namespace: Namespace::new(), data_dir, kubeconfig, allowed: &[], directory: Some(directory) }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -217,6 +221,8 @@ impl Drop for Cluster {
         }
         let left = left_behind(&self.data_dir);
         if !std::thread::panicking() {
+            let unlisted = log::unlisted(&self.path(""), self.allowed);
+            assert_eq!(unlisted, Vec::<String>::new(), "the log warns of what is not listed");
             assert!(output.status.success() && left.is_empty(), "left behind: {left:?}");
         }
     }

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::harness::{Cluster, MACHINE, MUSTER, done, needs_containers, root, wait_for};
-use crate::story::{runs_the_application, takes_the_machine_in};
+use crate::story::{Calm, heals_a_hung_runtime, runs_the_application, takes_the_machine_in};
 use crate::transcript::{replay, steady};
 
 /// In this order, on one cluster; each takes away what it made.
@@ -59,18 +59,22 @@ fn kubectl_reads_as_on_any_cluster() {
         let named = computer.iter().fold(line.to_owned(), |line, (fact, name)| line.replace(fact, name));
         steady(&named)
     };
-    let played: Vec<(PathBuf, String)> = TRANSCRIPTS
-        .iter()
-        .map(|name| goldens().join(name).with_extension("txt"))
-        .map(|file| {
-            let text = std::fs::read_to_string(&file).unwrap();
-            (file, replay(&text, || inside(&cluster, "bash"), steady))
-        })
-        .collect();
-    for (file, now) in &played {
-        expect_test::expect_file![file].assert_eq(now);
-    }
-    runs_the_application(&cluster);
+    let play = |names: &[&str]| {
+        let files = names.iter().map(|name| goldens().join(name).with_extension("txt"));
+        let played: Vec<(PathBuf, String)> = files
+            .map(|file| {
+                let text = std::fs::read_to_string(&file).unwrap();
+                (file, replay(&text, || inside(&cluster, "bash"), steady))
+            })
+            .collect();
+        for (file, now) in &played {
+            expect_test::expect_file![file].assert_eq(now);
+        }
+    };
+    play(TRANSCRIPTS);
+    let address = runs_the_application(&cluster);
+    heals_a_hung_runtime(&cluster, &address, &mut Calm);
+    play(&["healed"]);
     a_watch_prints_each_change(&cluster);
     logs_follow_until_the_pod_ends(&cluster);
 }

@@ -10,6 +10,7 @@ mod crash;
 mod foreign;
 mod harness;
 mod kubectl;
+mod log;
 mod refusals;
 mod story;
 mod transcript;
