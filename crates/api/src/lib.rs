@@ -43,6 +43,8 @@ pub const GROUP: &str = "muster.dev";
 pub const VERSION: &str = "v1alpha1";
 /// Annotation on a Node: the Run that cordoned it, so that only its owner uncordons it.
 pub const CORDONED_BY: &str = "muster.dev/cordoned-by";
+/// Annotation in which the author of a change says why; the history keeps it with that change.
+pub const REASON: &str = "muster.dev/reason";
 /// Label on objects that concern one machine.
 pub const MACHINE_LABEL: &str = "muster.dev/machine";
 /// Label on a Node: the role its machine carries.

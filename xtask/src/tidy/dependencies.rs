@@ -17,6 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("muster-machines", SYSTEM),
     ("muster-workflow", SYSTEM),
     ("muster-doctor", SYSTEM),
+    ("muster-history", SYSTEM),
     ("muster", ALL),
     ("muster-sim", ALL),
     ("xtask", &[]),
@@ -38,6 +39,7 @@ const ALL: &[&str] = &[
     "machines",
     "workflow",
     "doctor",
+    "history",
 ];
 
 /// Crates of others that may not come in, with what stands for them.
