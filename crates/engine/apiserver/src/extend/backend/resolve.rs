@@ -1,6 +1,6 @@
 //! From a Service to the addresses behind it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use muster_store::{Key, Store};
 use serde_json::Value;
@@ -19,6 +19,9 @@ pub(super) fn service(
     port: u16,
 ) -> Result<Vec<SocketAddr>, String> {
     let service = read(store, "services", namespace, name);
+    if let Some(address) = service.as_ref().and_then(external) {
+        return address.map(|address| vec![SocketAddr::new(address, port)]);
+    }
     let wanted = match &service {
         Some(service) => Some(port_name(service, name, port)?),
         None => None,
@@ -38,6 +41,19 @@ pub(super) fn service(
         Some(address) if !selects => Ok(vec![SocketAddr::new(address, port)]),
         Some(_) | None => Err(format!("no endpoints available for service \"{name}\"")),
     }
+}
+
+/// What a Service of type ExternalName stands for: that address, at the port asked for.
+fn external(service: &Value) -> Option<Result<IpAddr, String>> {
+    let spec = &service["spec"];
+    if spec["type"] != "ExternalName" {
+        return None;
+    }
+    let name = spec["externalName"].as_str().unwrap_or("");
+    let address = if name == "localhost" { Ok(Ipv4Addr::LOCALHOST.into()) } else { name.parse() };
+    Some(
+        address.map_err(|_| format!("the external name {name:?} is no address, and names are not looked up")),
+    )
 }
 
 fn read(store: &Store<Object>, resource: &str, namespace: &str, name: &str) -> Option<Value> {
