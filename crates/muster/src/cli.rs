@@ -1,5 +1,6 @@
 //! The command line, as typed.
 
+pub(crate) mod history;
 pub(crate) mod intake;
 
 use std::path::PathBuf;
@@ -42,6 +43,9 @@ pub(crate) enum Command {
     /// Settings of `muster up`
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// The history of the machine database: what changed, who, why; and whether it is whole
+    #[command(subcommand)]
+    History(history::HistoryCommand),
     /// Print the version
     Version,
     /// Print a completion script for a shell
@@ -182,19 +186,21 @@ pub(crate) struct ControllersArgs {
     /// Name of this process among those that compete for leadership; else host name and process id
     #[arg(long, value_name = "NAME")]
     pub(crate) identity: Option<String>,
+    #[command(flatten)]
+    pub(crate) history: history::ServeArgs,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum MachineCommand {
-    /// List machines
-    #[command(after_help = "Example:\n  muster machine list -o wide")]
-    List(OutputArgs),
+    /// List machines; those of a condition, of a past time, counted by a field
+    #[command(after_help = history::LIST_EXAMPLES)]
+    List(history::ListArgs),
     /// Show one machine
     #[command(after_help = "Example:\n  muster machine show m1")]
     Show(ShowArgs),
-    /// Tell the story of one machine: its phases, its Problems, its Runs
-    #[command(after_help = "Example:\n  muster machine history m1")]
-    History(ShowArgs),
+    /// Tell the story of one machine: its phases, its Problems, its Runs, and who changed what it is meant to be
+    #[command(after_help = history::HISTORY_EXAMPLES)]
+    History(history::StoryArgs),
     /// Bring machines in from a CSV, YAML or NetBox file; a bad row and nothing is imported
     #[command(after_help = intake::IMPORT_HELP)]
     Import(intake::ImportArgs),

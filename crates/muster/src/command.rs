@@ -4,6 +4,7 @@ mod agent;
 mod controllers;
 mod doctor;
 mod down;
+mod history;
 mod machine;
 mod objects;
 mod problem;
@@ -19,6 +20,7 @@ use muster_api::{Machine, Problem, Run};
 use muster_base::clock::{SharedClock, SystemClock};
 use tracing_subscriber::EnvFilter;
 
+use crate::cli::history::HistoryCommand;
 use crate::cli::{Cli, Command, ConfigCommand, MachineCommand, ProblemCommand, RunCommand};
 use crate::failure::Failure;
 use crate::output;
@@ -36,7 +38,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Agent(args) => service(LOG, agent::run(args)),
         Command::Doctor(args) => doctor::run(args),
         Command::Controllers(args) => service(LOG, controllers::run(args)),
-        Command::Machine(MachineCommand::List(args)) => wait(objects::list::<Machine>(args)),
+        Command::Machine(MachineCommand::List(args)) => wait(machine::list(args)),
         Command::Machine(MachineCommand::Show(args)) => wait(objects::show::<Machine>(args)),
         Command::Machine(MachineCommand::History(args)) => wait(story::history(args)),
         Command::Machine(MachineCommand::Import(args)) => wait(machine::import(args)),
@@ -47,6 +49,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Config(ConfigCommand::Show { config }) => {
             output::text(&Settings::read(config.as_deref())?.to_yaml())
         }
+        Command::History(HistoryCommand::Show(args)) => wait(history::show(args)),
+        Command::History(HistoryCommand::Verify(args)) => wait(history::verify(args)),
         Command::Version => output::text(concat!("muster ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "muster", &mut std::io::stdout());

@@ -136,6 +136,16 @@ pub(crate) fn text(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Tells a person something besides the answer, on standard error.
+pub(crate) fn note(words: &str) -> Result<(), Failure> {
+    match writeln!(std::io::stderr(), "{words}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::failed("cannot write to standard error", &error))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

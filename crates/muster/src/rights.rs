@@ -6,6 +6,7 @@ use muster_apiserver::authz::Rule;
 pub(crate) const FLEET: &str = "fleet";
 pub(crate) const MACHINES: &str = "machines";
 pub(crate) const WORKFLOW: &str = "workflow";
+pub(crate) const HISTORY: &str = "history";
 pub(crate) const AGENT: &str = "agent";
 pub(crate) const NETWORK: &str = "network";
 pub(crate) const DOCTOR: &str = "doctor";
@@ -111,6 +112,29 @@ fn doctor() -> Vec<Rule> {
     ]
 }
 
+/// Reads what it records, makes itself known, asks who may ask; it writes no object of the fleet.
+fn history() -> Vec<Rule> {
+    let kinds: Vec<&str> = muster_history::Kind::ALL.into_iter().map(muster_history::Kind::plural).collect();
+    let own = |group: &str, resource: &str, name: &str, verbs: &[&str]| Rule {
+        names: vec![name.to_owned()],
+        ..rule(group, &[resource], verbs)
+    };
+    let (admission, webhooks) = ("admissionregistration.k8s.io", "validatingwebhookconfigurations");
+    let aggregation = "apiregistration.k8s.io";
+    let api = format!("{}.{}", muster_history::VERSION, muster_history::GROUP);
+    vec![
+        rule(OURS, &kinds, READ),
+        rule(admission, &[webhooks], &["create"]),
+        own(admission, webhooks, "muster-history", &["get", "update"]),
+        rule(aggregation, &["apiservices"], &["create"]),
+        own(aggregation, "apiservices", &api, &["get", "update"]),
+        rule("", &["services"], &["create"]),
+        own("", "services", "muster-history", &["get", "update"]),
+        own("", "configmaps", "extension-apiserver-authentication", &["get"]),
+        rule("authorization.k8s.io", &["subjectaccessreviews"], &["create"]),
+    ]
+}
+
 /// Every part with its rules.
 pub(crate) fn table() -> Vec<(&'static str, Vec<Rule>)> {
     let mut table = vec![
@@ -120,6 +144,7 @@ pub(crate) fn table() -> Vec<(&'static str, Vec<Rule>)> {
         (AGENT, agent()),
         (NETWORK, network()),
         (DOCTOR, doctor()),
+        (HISTORY, history()),
     ];
     let of_scheduler = muster_scheduler::rules::RULES;
     table.push((SCHEDULER, of_scheduler.iter().map(|r| rule(r.group, r.resources, r.verbs)).collect()));
@@ -140,6 +165,13 @@ mod tests {
             let writes = rule.verbs.iter().any(|verb| !READ.contains(&verb.as_str()));
             let problems = rule.resources.iter().all(|resource| resource.starts_with("problems"));
             assert!(!writes || (problems && rule.groups == [OURS]), "{rule:?}");
+        }
+    }
+
+    #[test]
+    fn the_history_writes_no_object_of_the_fleet() {
+        for rule in history().iter().filter(|rule| rule.groups == [OURS]) {
+            assert!(rule.verbs.iter().all(|verb| READ.contains(&verb.as_str())), "{rule:?}");
         }
     }
 

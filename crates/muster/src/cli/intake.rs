@@ -42,6 +42,9 @@ pub(crate) struct ImportArgs {
     /// Change the machines that are there already
     #[arg(long)]
     pub(crate) update: bool,
+    /// Why; the history keeps it with each machine's change
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
     /// What becomes of devices of a NetBox role (by slug): NETBOX=ROLE, NETBOX= for no role, NETBOX=- leaves them out
     #[arg(long, value_name = "NETBOX=ROLE", value_parser = role_mapping)]
     pub(crate) role_map: Vec<(String, Mapping)>,

@@ -26,6 +26,7 @@ const NAMESPACE: &str = "kube-system";
 pub(crate) struct FleetConfig {
     pub(crate) identity: String,
     pub(crate) sweep_every: Duration,
+    pub(crate) history: muster_history::Config,
 }
 
 /// The clients of the fleet's parts, each under its own identity where the engine is our own.
@@ -37,6 +38,8 @@ pub(crate) struct FleetClients {
     pub(crate) machines: Client,
     /// The workflow manager's.
     pub(crate) workflow: Client,
+    /// The history's.
+    pub(crate) history: Client,
 }
 
 /// Runs until told to end, or until leadership is lost.
@@ -46,10 +49,16 @@ pub(crate) async fn run(args: ControllersArgs) -> Result<(), Failure> {
         Some(identity) => identity,
         None => format!("{}-{}", machine_name(None)?, std::process::id()),
     };
-    let config = FleetConfig { identity, sweep_every: args.sweep_every.0 };
+    let history = args.history.config();
+    let config = FleetConfig { identity, sweep_every: args.sweep_every.0, history };
     prepare(&client).await?;
     let tasks = Tasks::new();
-    let clients = FleetClients { leader: client.clone(), machines: client.clone(), workflow: client };
+    let clients = FleetClients {
+        leader: client.clone(),
+        machines: client.clone(),
+        workflow: client.clone(),
+        history: client,
+    };
     let lost = start(&clients, &clock(), &tasks, &Metrics::default(), config);
     tokio::select! {
         ended = signals::run_until_told(&tasks) => ended,
@@ -98,6 +107,7 @@ pub(crate) fn start(
     let machines =
         muster_machines::Config { sweep_every: config.sweep_every, ..muster_machines::Config::default() };
     let workflow = muster_workflow::Config { sweep_every: config.sweep_every };
+    let history = config.history;
     let (clients, clock, all, metrics, told) =
         (clients.clone(), SharedClock::clone(clock), tasks.clone(), metrics.clone(), lost.clone());
     tasks.spawn(Kind::Job, "fleet leadership", async move {
@@ -106,6 +116,11 @@ pub(crate) fn start(
             muster_machines::start(&informers, &clock, &all, &metrics, machines);
             let informers = Informers::new(clients.workflow.clone(), all.clone());
             muster_workflow::start(&informers, &clock, &all, &metrics, workflow);
+            if let Err(error) =
+                muster_history::start(&clients.history, &clock, &all, &metrics, &history).await
+            {
+                tracing::error!(error = muster_base::error::chain(&error), "no history is kept");
+            }
         };
         if lead(&clients.leader, &lease, &clock, &all, begin).await == Leadership::Lost {
             told.cancel();

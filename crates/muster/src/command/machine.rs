@@ -7,8 +7,18 @@ use muster_api::Machine;
 
 pub(crate) use import::import;
 
-use super::objects::{Shown, row};
+use super::history;
+use super::objects::{self, Shown, row};
+use crate::cli::history::ListArgs;
+use crate::failure::Failure;
 use crate::output;
+
+pub(crate) async fn list(args: ListArgs) -> Result<(), Failure> {
+    if args.condition.is_some() || args.as_of.is_some() || args.group_by.is_some() {
+        return history::list(&args).await;
+    }
+    objects::list::<Machine>(args.output).await
+}
 
 impl Shown for Machine {
     fn described(&self) -> String {

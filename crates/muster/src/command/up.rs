@@ -73,9 +73,12 @@ pub(crate) async fn run(settings: Settings) -> Result<(), Failure> {
         leader: fleet,
         machines: plane.client(rights::MACHINES),
         workflow: plane.client(rights::WORKFLOW),
+        history: plane.client(rights::HISTORY),
     };
+    let history = muster_history::Config::new(data_dir.join("history"));
     // One process holds the data directory, so a former life of it is not waited for.
-    let config = FleetConfig { identity: format!("muster-up-{machine}"), sweep_every: settings.sweep_every };
+    let identity = format!("muster-up-{machine}");
+    let config = FleetConfig { identity, sweep_every: settings.sweep_every, history };
     let lost = controllers::start(&clients, &shared.clock, &shared.tasks, &shared.metrics, config);
     let config = NodeConfig {
         machine,

@@ -27,7 +27,8 @@ impl Drop for Upstream {
 }
 
 fn controllers(cluster: &Cluster) -> Process {
-    cluster.service("controllers", &["controllers"])
+    let history = cluster.path("history");
+    cluster.service("controllers", &["controllers", "--history-dir", history.to_str().unwrap()])
 }
 
 /// Kills the controllers and starts them again; agent and doctor live on.

@@ -39,10 +39,13 @@ pub(crate) async fn import(args: ImportArgs) -> Result<(), Failure> {
     let sites = if args.create_sites { UnknownSites::Create } else { UnknownSites::Refuse };
     let existing = if args.update { Existing::Update } else { Existing::Refuse };
     let known = known(&client).await?;
-    let import = import::plan(sheet, &known, sites, existing).map_err(|faults| {
+    let mut import = import::plan(sheet, &known, sites, existing).map_err(|faults| {
         let lines: Vec<String> = faults.iter().map(|fault| fault.in_file(&file).to_string()).collect();
         Failure::Refused(format!("nothing was imported\n{}", lines.join("\n")))
     })?;
+    if let Some(reason) = &args.reason {
+        give_reason(&mut import, reason);
+    }
     write(&client, &import).await?;
     output::text(&format!(
         "{} sites, {} racks and {} machines created, {} machines updated\n",
@@ -52,6 +55,13 @@ pub(crate) async fn import(args: ImportArgs) -> Result<(), Failure> {
         import.update.len()
     ))?;
     answered(&client, &import).await
+}
+
+/// The history keeps it with each change.
+fn give_reason(import: &mut Import, reason: &str) {
+    for machine in import.create.iter_mut().chain(&mut import.update) {
+        machine.annotations_mut().insert(muster_api::REASON.to_owned(), reason.to_owned());
+    }
 }
 
 fn read(args: &ImportArgs, text: &str) -> Sheet {
