@@ -1,6 +1,6 @@
 # The entry points of a person. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help up down demo check test test-foreign conformance bench
+.PHONY: help up down demo check test test-slow test-foreign conformance bench
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ check: ## tidy, format, lints, tests: what a commit must pass
 
 test: ## every test, real containers included where the machine allows
 	tests/run
+
+test-slow: ## the tests that take minutes: emulated management controllers, the whole crash matrix
+	tests/run --package muster --test muster -- --ignored bmc::matrix bmc::silence bmc::redfish::through
 
 test-foreign: ## the story of the demo on the real Kubernetes, built from its Go modules
 	tests/upstream/build

@@ -12,6 +12,7 @@ pub fn all() -> Vec<CustomResourceDefinition> {
         crate::MachineRole::crd(),
         crate::Machine::crd(),
         crate::Inventory::crd(),
+        crate::BmcReading::crd(),
         crate::Problem::crd(),
         crate::Workflow::crd(),
         crate::workflow::Run::crd(),

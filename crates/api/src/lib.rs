@@ -26,6 +26,7 @@ pub use disruption::budget;
 pub use disruption::budget::DisruptionBudget;
 pub use duration::GoDuration;
 pub use inventory::Inventory;
+pub use inventory::bmc::BmcReading;
 pub use machine::Machine;
 pub use machine::profile;
 pub use order::Order;

@@ -1,5 +1,6 @@
 //! The command line, as typed.
 
+pub(crate) mod bmc;
 pub(crate) mod history;
 pub(crate) mod intake;
 
@@ -201,6 +202,12 @@ pub(crate) enum MachineCommand {
     /// Tell the story of one machine: its phases, its Problems, its Runs, and who changed what it is meant to be
     #[command(after_help = history::HISTORY_EXAMPLES)]
     History(history::StoryArgs),
+    /// See the power of one machine, or switch it
+    #[command(after_help = bmc::POWER_HELP)]
+    Power(bmc::PowerArgs),
+    /// Find the management controllers in a range of addresses
+    #[command(after_help = bmc::DISCOVER_HELP)]
+    Discover(bmc::DiscoverArgs),
     /// Bring machines in from a CSV, YAML or NetBox file; a bad row and nothing is imported
     #[command(after_help = intake::IMPORT_HELP)]
     Import(intake::ImportArgs),

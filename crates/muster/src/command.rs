@@ -41,6 +41,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Machine(MachineCommand::List(args)) => wait(machine::list(args)),
         Command::Machine(MachineCommand::Show(args)) => wait(objects::show::<Machine>(args)),
         Command::Machine(MachineCommand::History(args)) => wait(story::history(args)),
+        Command::Machine(MachineCommand::Power(args)) => wait(machine::power::run(args)),
+        Command::Machine(MachineCommand::Discover(args)) => wait(machine::discover::run(args)),
         Command::Machine(MachineCommand::Import(args)) => wait(machine::import(args)),
         Command::Problem(ProblemCommand::List(args)) => wait(objects::list::<Problem>(args)),
         Command::Problem(ProblemCommand::Show(args)) => wait(objects::show::<Problem>(args)),

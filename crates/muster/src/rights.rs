@@ -10,6 +10,7 @@ pub(crate) const HISTORY: &str = "history";
 pub(crate) const AGENT: &str = "agent";
 pub(crate) const NETWORK: &str = "network";
 pub(crate) const DOCTOR: &str = "doctor";
+pub(crate) const BMC: &str = "bmc";
 pub(crate) const SCHEDULER: &str = "scheduler";
 
 const OURS: &str = muster_api::GROUP;
@@ -33,6 +34,7 @@ fn fleet() -> Vec<Rule> {
             &["get", "list", "watch", "create", "update"],
         ),
         rule(OURS, &["machineroles", "workflows"], &["create"]),
+        rule("", &["namespaces"], &["create"]),
         rule("coordination.k8s.io", &["leases"], &["get", "create", "update"]),
     ]
 }
@@ -105,10 +107,21 @@ fn network() -> Vec<Rule> {
 /// Reads, and writes Problems: nothing else.
 fn doctor() -> Vec<Rule> {
     vec![
-        rule(OURS, &["machines", "inventories", "machineroles", "problems"], READ),
+        rule(OURS, &["machines", "inventories", "bmcreadings", "machineroles", "problems"], READ),
         rule("", &["nodes"], READ),
         rule(OURS, &["problems"], &["create"]),
         rule(OURS, &["problems/status"], &["update"]),
+    ]
+}
+
+/// Obeys Orders for management controllers, and alone reads their credentials: those of one namespace, by name.
+fn bmc() -> Vec<Rule> {
+    vec![
+        rule(OURS, &["orders", "machines", "bmcreadings"], READ),
+        rule(OURS, &["orders/status", "bmcreadings/status"], &["update"]),
+        rule(OURS, &["bmcreadings"], &["create"]),
+        rule("", &["secrets"], &["get"]),
+        rule("", &["events"], &["create", "get", "patch"]),
     ]
 }
 
@@ -144,6 +157,7 @@ pub(crate) fn table() -> Vec<(&'static str, Vec<Rule>)> {
         (AGENT, agent()),
         (NETWORK, network()),
         (DOCTOR, doctor()),
+        (BMC, bmc()),
         (HISTORY, history()),
     ];
     let of_scheduler = muster_scheduler::rules::RULES;
@@ -183,7 +197,11 @@ mod tests {
                 let collector = component.contains("garbage") || component.contains("namespace");
                 assert!(collector || !words.into_iter().any(|word| word == "*"), "{component}: {rule:?}");
                 let secrets = rule.resources.iter().any(|resource| resource == "secrets");
-                assert!(!secrets || component == AGENT, "{component} reads secrets");
+                assert!(!secrets || [AGENT, BMC].contains(&component), "{component} reads secrets");
+                assert!(
+                    !secrets || component != BMC || rule.verbs == ["get"],
+                    "bmc reads secrets by name alone"
+                );
             }
         }
     }

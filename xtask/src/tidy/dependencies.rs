@@ -17,6 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("muster-machines", SYSTEM),
     ("muster-workflow", SYSTEM),
     ("muster-doctor", SYSTEM),
+    ("muster-bmc", SYSTEM),
     ("muster-history", SYSTEM),
     ("muster", ALL),
     ("muster-sim", ALL),
@@ -39,6 +40,7 @@ const ALL: &[&str] = &[
     "machines",
     "workflow",
     "doctor",
+    "bmc",
     "history",
 ];
 

@@ -1,5 +1,7 @@
 //! The workflows a first cluster needs. They are objects like any other and may be changed.
 
+pub mod power;
+
 use std::time::Duration;
 
 use kube::api::PostParams;
@@ -77,7 +79,7 @@ pub fn restart_runtime() -> Workflow {
 /// Those of the create requests.
 pub async fn ensure(client: &Client) -> Result<(), kube::Error> {
     let api: Api<Workflow> = Api::all(client.clone());
-    for workflow in [install_role(), restart_runtime()] {
+    for workflow in [install_role(), restart_runtime()].into_iter().chain(power::all()) {
         match api.create(&PostParams::default(), &workflow).await {
             Err(error) if !is_conflict(&error) => return Err(error),
             Ok(_) | Err(_) => {}

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use kube::Client;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::PostParams;
+use kube::{Api, Client};
 use muster_base::clock::SharedClock;
 use muster_base::task::{Kind, Tasks};
-use muster_control::{Informers, Leadership, LeaseConfig, Metrics, install, lead};
+use muster_control::{Informers, Leadership, LeaseConfig, Metrics, install, is_conflict, lead};
 use tokio_util::sync::CancellationToken;
 
 use super::{clock, machine_name};
@@ -38,6 +40,8 @@ pub(crate) struct FleetClients {
     pub(crate) machines: Client,
     /// The workflow manager's.
     pub(crate) workflow: Client,
+    /// The management controllers' actor's.
+    pub(crate) bmc: Client,
     /// The history's.
     pub(crate) history: Client,
 }
@@ -57,6 +61,7 @@ pub(crate) async fn run(args: ControllersArgs) -> Result<(), Failure> {
         leader: client.clone(),
         machines: client.clone(),
         workflow: client.clone(),
+        bmc: client.clone(),
         history: client,
     };
     let lost = start(&clients, &clock(), &tasks, &Metrics::default(), config);
@@ -80,12 +85,25 @@ pub(crate) async fn prepare(client: &Client) -> Result<(), Failure> {
         let what = format!("cannot bring Muster's kinds to the cluster: {}", muster_control::explain(&error));
         Failure::Coded(Code::KindsNotInstalled, what)
     })?;
+    secrets_namespace(client).await.map_err(|error| {
+        Failure::api("cannot create the namespace of the controllers' credentials", &error)
+    })?;
     muster_machines::builtin::ensure(client)
         .await
         .map_err(|error| Failure::api("cannot create the role worker", &error))?;
     muster_workflow::builtin::ensure(client)
         .await
         .map_err(|error| Failure::api("cannot create the built-in workflows", &error))
+}
+
+/// The namespace in which the credentials of management controllers stand.
+async fn secrets_namespace(client: &Client) -> Result<(), kube::Error> {
+    let mut namespace = Namespace::default();
+    namespace.metadata.name = Some(muster_bmc::NAMESPACE.to_owned());
+    match Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await {
+        Err(error) if !is_conflict(&error) => Err(error),
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 /// Competes for leadership and, once leading, runs the controllers. The token is cancelled when leadership is lost.
@@ -107,6 +125,7 @@ pub(crate) fn start(
     let machines =
         muster_machines::Config { sweep_every: config.sweep_every, ..muster_machines::Config::default() };
     let workflow = muster_workflow::Config { sweep_every: config.sweep_every };
+    let bmc = muster_bmc::Config { sweep_every: config.sweep_every, ..muster_bmc::Config::default() };
     let history = config.history;
     let (clients, clock, all, metrics, told) =
         (clients.clone(), SharedClock::clone(clock), tasks.clone(), metrics.clone(), lost.clone());
@@ -116,6 +135,8 @@ pub(crate) fn start(
             muster_machines::start(&informers, &clock, &all, &metrics, machines);
             let informers = Informers::new(clients.workflow.clone(), all.clone());
             muster_workflow::start(&informers, &clock, &all, &metrics, workflow);
+            let informers = Informers::new(clients.bmc.clone(), all.clone());
+            muster_bmc::start(&informers, &clock, &all, &metrics, bmc);
             if let Err(error) =
                 muster_history::start(&clients.history, &clock, &all, &metrics, &history).await
             {

@@ -1,6 +1,8 @@
 //! What `muster machine show` tells; `muster machine import`.
 
+pub(crate) mod discover;
 mod import;
+pub(crate) mod power;
 
 use kube::ResourceExt as _;
 use muster_api::Machine;

@@ -73,6 +73,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), Failure> {
         leader: fleet,
         machines: plane.client(rights::MACHINES),
         workflow: plane.client(rights::WORKFLOW),
+        bmc: plane.client(rights::BMC),
         history: plane.client(rights::HISTORY),
     };
     let history = muster_history::Config::new(data_dir.join("history"));

@@ -32,7 +32,7 @@ pub(crate) fn control_plane(data_dir: &Path, port: u16, log: &Path) -> Process {
     Process::start(command, log)
 }
 
-async fn client(data_dir: &Path) -> Result<Client, String> {
+pub(crate) async fn client(data_dir: &Path) -> Result<Client, String> {
     let kubeconfig = Kubeconfig::read_from(data_dir.join("kubeconfig")).map_err(|error| error.to_string())?;
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await

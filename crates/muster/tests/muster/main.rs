@@ -6,6 +6,7 @@
     reason = "what a test prints is shown with its failure, and skipped ones are counted"
 )]
 
+mod bmc;
 mod crash;
 mod foreign;
 mod harness;

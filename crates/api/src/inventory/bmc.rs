@@ -1,0 +1,123 @@
+//! What a machine's management controller told.
+
+use jiff::Timestamp;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Sensors a reading keeps.
+pub const SENSORS_KEPT: usize = 64;
+/// Events a reading keeps; older ones stand in the controller's own log.
+pub const EVENTS_KEPT: usize = 32;
+
+/// There is nothing to intend: a reading is observed only.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[kube(
+    group = "muster.dev",
+    version = "v1alpha1",
+    kind = "BmcReading",
+    status = "BmcReadingStatus",
+    derive = "PartialEq",
+    doc = "What a machine's management controller told; it bears its machine's name and is written by the actor that speaks with the controllers alone.",
+    category = "muster",
+    printcolumn(name = "Answers", type_ = "boolean", json_path = ".status.reachable"),
+    printcolumn(name = "Power", type_ = "string", json_path = ".status.power"),
+    printcolumn(name = "Observed", type_ = "date", json_path = ".status.observedAt"),
+    printcolumn(name = "Serial", type_ = "string", json_path = ".status.identity.serial", priority = 1),
+    printcolumn(name = "Firmware", type_ = "string", json_path = ".status.identity.firmware", priority = 1),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1)
+)]
+pub struct BmcReadingSpec {}
+
+/// One reading, and since when the controller answers or is silent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BmcReadingStatus {
+    /// When the controller was last asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_at: Option<Timestamp>,
+    /// Whether it answered.
+    #[serde(default)]
+    pub reachable: bool,
+    /// Since when it answers, or since when it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Failures in a row.
+    #[serde(default)]
+    pub failures: u32,
+    /// Why it could not be read, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// Power state: `On`, `Off`, `Changing` or `Unknown`, as last seen.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub power: String,
+    /// What it says the machine is.
+    #[serde(default)]
+    pub identity: Identity,
+    /// Temperatures, fans, power, as last read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub sensors: Vec<Sensor>,
+    /// When identity, sensors and events were last read; rarer than the power state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail_at: Option<Timestamp>,
+    /// The last records of its event log, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub events: Vec<LogRecord>,
+}
+
+/// What a controller says a machine is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Identity {
+    /// Maker of the machine.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub manufacturer: String,
+    /// Model of the machine.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub model: String,
+    /// Serial number of the machine.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub serial: String,
+    /// Firmware version of the controller.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub firmware: String,
+    /// Hardware addresses of the network cards the controller knows, or its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub macs: Vec<String>,
+}
+
+/// One sensor.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Sensor {
+    /// Its name at the controller.
+    pub name: String,
+    /// The value; absent where it gives none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
+    /// Unit: `Cel`, `RPM`, `%`, `W`, `V` …, as the controller says.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub unit: String,
+    /// The controller's own verdict.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub health: String,
+}
+
+/// One record of a controller's event log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LogRecord {
+    /// Its identity in the log.
+    pub id: String,
+    /// When, as the controller writes it: its clock may be wrong or may never have been set.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub at: String,
+    /// The controller's own severity.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub severity: String,
+    /// What happened.
+    pub message: String,
+}

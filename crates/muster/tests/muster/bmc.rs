@@ -1,0 +1,7 @@
+//! Real controllers: `ipmi_sim` and `sushy-emulator`, and the real binary killed where it hurts.
+
+mod emulator;
+mod fleet;
+mod matrix;
+mod redfish;
+mod silence;
