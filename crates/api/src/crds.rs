@@ -19,6 +19,8 @@ pub fn all() -> Vec<CustomResourceDefinition> {
         crate::Order::crd(),
         crate::Disruption::crd(),
         crate::DisruptionBudget::crd(),
+        crate::Pause::crd(),
+        crate::Ledger::crd(),
     ]
 }
 

@@ -104,14 +104,16 @@ pub struct Maintenance {
 }
 
 /// A request to leave a machine alone, with an end.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HandsOff {
     /// When it ends.
     pub until: Timestamp,
     /// Who asked.
+    #[x_kube(validation = Rule::new("self != ''").message("must say who asks"))]
     pub by: String,
     /// Why.
+    #[x_kube(validation = Rule::new("self != ''").message("must say why"))]
     pub reason: String,
 }
 

@@ -149,6 +149,27 @@ impl Verb {
             | Self::IdentifyLed => Executor::Bmc,
         }
     }
+
+    /// Whether it may take something from service, at once or at the next start: a pause holds it.
+    pub const fn is_disruptive(self) -> bool {
+        match self {
+            Self::EnsureSysctls
+            | Self::RestartService
+            | Self::PowerOn
+            | Self::PowerOff
+            | Self::Shutdown
+            | Self::PowerCycle
+            | Self::Reset
+            | Self::SetBootDevice
+            | Self::InsertMedia
+            | Self::EjectMedia => true,
+            Self::CheckKernel
+            | Self::StartService
+            | Self::RegisterNode
+            | Self::CheckContainerStart
+            | Self::IdentifyLed => false,
+        }
+    }
 }
 
 /// A service an agent looks after.
@@ -265,6 +286,13 @@ impl OrderPhase {
     }
 }
 
+/// Why an order was refused, where that matters to whoever gave it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Refusal {
+    /// A pause or `handsOff` held when it came: it is to be given anew, after a fresh look at its cause.
+    Held,
+}
+
 /// What became of an order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -275,6 +303,9 @@ pub struct OrderStatus {
     /// What happened, for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
+    /// Why it was refused, where that matters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Refusal>,
     /// What it printed, at most [`OUTPUT_BYTES_MAX`].
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub output: String,

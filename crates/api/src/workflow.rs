@@ -84,6 +84,11 @@ const fn one() -> u32 {
     1
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
 /// What a step does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -271,6 +276,9 @@ pub struct StepStatus {
     /// Attempts begun.
     #[serde(default)]
     pub attempt: u32,
+    /// Attempts put back before they did anything, because of a pause or `handsOff`; they use up none of those allowed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub held: u32,
     /// When the last attempt began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,

@@ -12,10 +12,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("muster-apiserver", &["base", "api", "schema", "store"]),
     ("muster-scheduler", SYSTEM),
     ("muster-workloads", SYSTEM),
-    ("muster-agent", SYSTEM),
+    ("muster-brake", SYSTEM_BASE),
+    ("muster-agent", FLEET),
     ("muster-network", SYSTEM),
-    ("muster-machines", SYSTEM),
-    ("muster-workflow", SYSTEM),
+    ("muster-machines", FLEET),
+    ("muster-workflow", FLEET),
     ("muster-doctor", SYSTEM),
     ("muster-bmc", SYSTEM),
     ("muster-history", SYSTEM),
@@ -26,6 +27,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
 
 const SYSTEM_BASE: &[&str] = &["base", "api"];
 const SYSTEM: &[&str] = &["base", "api", "control"];
+/// Systems that act on machines, or let others do so.
+const FLEET: &[&str] = &["base", "api", "control", "brake"];
 const ALL: &[&str] = &[
     "base",
     "api",
@@ -37,6 +40,7 @@ const ALL: &[&str] = &[
     "workloads",
     "agent",
     "network",
+    "brake",
     "machines",
     "workflow",
     "doctor",
