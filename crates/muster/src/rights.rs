@@ -50,14 +50,23 @@ fn machines() -> Vec<Rule> {
         "problems",
         "disruptions",
         "disruptionbudgets",
+        "pauses",
+        "ledgers",
+        "runs",
+    ];
+    let statuses = &[
+        "machines/status",
+        "problems/status",
+        "disruptions/status",
+        "disruptionbudgets/status",
+        "pauses/status",
+        "ledgers/status",
     ];
     vec![
         rule(OURS, kinds, READ),
-        rule(
-            OURS,
-            &["machines/status", "problems/status", "disruptions/status", "disruptionbudgets/status"],
-            &["update"],
-        ),
+        rule(OURS, statuses, &["update"]),
+        rule(OURS, &["ledgers"], &["create"]),
+        rule(OURS, &["disruptions"], &["delete"]),
         rule(OURS, &["sites/status", "racks/status", "machineroles/status"], &["patch"]),
     ]
 }
@@ -72,6 +81,7 @@ fn workflow() -> Vec<Rule> {
         "machineroles",
         "orders",
         "disruptions",
+        "pauses",
     ];
     vec![
         rule(OURS, kinds, READ),
@@ -94,7 +104,7 @@ fn agent() -> Vec<Rule> {
         rule("coordination.k8s.io", &["leases"], &["get", "create", "update", "patch"]),
         rule(OURS, &["orders"], READ),
         rule(OURS, &["orders/status"], &["patch", "update"]),
-        rule(OURS, &["machines"], READ),
+        rule(OURS, &["machines", "pauses"], READ),
         rule(OURS, &["inventories"], &["get", "list", "watch", "create"]),
         rule(OURS, &["inventories/status"], &["patch", "update"]),
     ]

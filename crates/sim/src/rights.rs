@@ -35,12 +35,14 @@ fn fleet() -> Vec<Rule> {
         "runs/status",
         "disruptions/status",
         "disruptionbudgets/status",
+        "pauses/status",
+        "ledgers/status",
     ];
     vec![
         rule(MUSTER, &["*"], &["get", "list", "watch"]),
         rule(MUSTER, &statuses, &["update", "patch"]),
-        rule(MUSTER, &["runs", "orders"], &["create"]),
-        rule(MUSTER, &["disruptions"], &["create", "patch"]),
+        rule(MUSTER, &["runs", "orders", "ledgers"], &["create"]),
+        rule(MUSTER, &["disruptions"], &["create", "patch", "delete"]),
         rule("", &["nodes"], &["get", "list", "watch", "patch"]),
     ]
 }
@@ -73,6 +75,8 @@ pub(crate) async fn ensure_agents(admin: &Client) -> Result<(), kube::Error> {
     let row = |resources: &[&str], verbs: &[&str]| json!({"apiGroups": [MUSTER], "resources": resources, "verbs": verbs});
     let role = json!({"apiVersion": rbac, "kind": "ClusterRole", "metadata": {"name": name}, "rules": [
         row(&["orders"], &["get", "list", "watch"]),
+        row(&["machines"], &["get"]),
+        row(&["pauses"], &["list"]),
         row(&["orders/status", "inventories/status"], &["patch"]),
         row(&["inventories"], &["get", "create"]),
     ]});

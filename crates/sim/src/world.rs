@@ -123,6 +123,11 @@ impl World {
         self.clock.now()
     }
 
+    /// The clock all parts of the simulation share.
+    pub fn clock(&self) -> SharedClock {
+        SharedClock::clone(&self.clock)
+    }
+
     /// The controllers.
     pub fn controllers(&self) -> &Controllers {
         &self.controllers

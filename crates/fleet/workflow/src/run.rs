@@ -1,6 +1,8 @@
 //! Brings runs forward: observe, plan, write the plan down, do.
 
 mod effect;
+mod fresh;
+mod hold;
 mod plan;
 mod step;
 
@@ -11,7 +13,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::PostParams;
 use kube::{Api, ResourceExt as _};
 use muster_api::workflow::Run;
-use muster_api::{Disruption, Machine, MachineRole, Order, Problem, Workflow};
+use muster_api::{Disruption, Machine, MachineRole, Order, Pause, Problem, Workflow};
+use muster_brake::holds;
 use muster_control::{Acted, Cause, Driver, Informer, Next, ObjectKey, Outcome, Pass, Queue, Sweep};
 use serde::Deserialize;
 
@@ -43,6 +46,7 @@ struct Runner {
     orders: Informer<Order>,
     disruptions: Informer<Disruption>,
     problems: Informer<Problem>,
+    pauses: Informer<Pause>,
 }
 
 pub(crate) fn start(context: &Context) {
@@ -56,6 +60,7 @@ pub(crate) fn start(context: &Context) {
         orders: context.informers.of(),
         disruptions: context.informers.of(),
         problems: context.informers.of(),
+        pauses: context.informers.of(),
     };
     let queue = Queue::new();
     runner.wire(&queue);
@@ -67,6 +72,7 @@ pub(crate) fn start(context: &Context) {
         .refreshing(&runner.orders)
         .refreshing(&runner.disruptions)
         .refreshing(&runner.problems)
+        .refreshing(&runner.pauses)
         .over(&runner.runs, &queue)
         .start(&context.tasks);
     Driver::new("runs", context.metrics.clone()).workers(4).start(&context.tasks, &queue, runner);
@@ -115,6 +121,12 @@ impl Runner {
             }
         });
         let (to, runs) = (queue.clone(), self.runs.clone());
+        self.pauses.on_change(move |_| {
+            for run in runs.filtered(|run| !run.status.as_ref().is_some_and(|s| s.phase.is_final())) {
+                to.add(ObjectKey::of(&*run), Cause::Watch);
+            }
+        });
+        let (to, runs) = (queue.clone(), self.runs.clone());
         self.workflows.on_change(move |change| {
             for run in runs.filtered(|run| run.spec.workflow == change.key.name) {
                 to.add(ObjectKey::of(&*run), Cause::Watch);
@@ -130,6 +142,7 @@ impl Runner {
         self.orders.ready().await;
         self.disruptions.ready().await;
         self.problems.ready().await;
+        self.pauses.ready().await;
     }
 
     fn world(&self, run: &Run) -> plan::World {
@@ -143,7 +156,10 @@ impl Runner {
             .into_iter()
             .map(|order| (order.name_any(), order))
             .collect();
+        let now = self.context.clock.now();
+        let pauses = self.pauses.list();
         plan::World {
+            holds: holds(machine.as_deref(), pauses.iter().map(|pause| &**pause), now),
             workflow: self.workflows.get(&ObjectKey::cluster(&run.spec.workflow)),
             machine,
             role,
@@ -151,7 +167,7 @@ impl Runner {
             orders,
             disruption: self.disruptions.get(&ObjectKey::cluster(&name)),
             problems: self.problems.filtered(|problem| problem.spec.machine == run.spec.machine),
-            now: self.context.clock.now(),
+            now,
         }
     }
 }
@@ -165,6 +181,9 @@ impl Pass for Runner {
         let Some(run) = self.runs.get(key) else { return Ok(Outcome::IDLE) };
         let world = self.world(&run);
         let plan = plan::plan(&run, &world);
+        if plan.effects.iter().any(plan::Effect::disrupts) && !self.still_stands(&run, &world, &plan).await? {
+            return Ok(Outcome::IDLE.again_after(fresh::AGAIN_AFTER));
+        }
         let next = plan.look_again.map_or(Next::Change, Next::After);
         if let Some(status) = plan.status {
             let written = Run { status: Some(status), ..(*run).clone() };

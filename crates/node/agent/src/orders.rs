@@ -11,9 +11,10 @@ use kube::api::{Patch, PatchParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use muster_api::Order;
-use muster_api::order::{self, OUTPUT_BYTES_MAX, OrderPhase, OrderSpec, OrderStatus};
+use muster_api::order::{self, OUTPUT_BYTES_MAX, OrderPhase, OrderSpec, OrderStatus, Refusal};
 use muster_base::clock::SharedClock;
 use muster_base::error::chain;
+use muster_brake::{Act, AskError, Brake, Hold};
 use tokio_util::sync::CancellationToken;
 
 mod execute;
@@ -37,6 +38,7 @@ pub struct Desk {
     machine: String,
     ledger: tokio::sync::Mutex<Ledger>,
     executor: Arc<dyn Execute>,
+    brake: Brake,
 }
 
 const API_LIMIT: Duration = Duration::from_secs(10);
@@ -52,6 +54,12 @@ pub enum OrderError {
     },
     #[error("order {order}: its status was not taken within {} s", API_LIMIT.as_secs())]
     TimedOut { order: String },
+    #[error("order {order} is not begun")]
+    Ask {
+        order: String,
+        #[source]
+        source: AskError,
+    },
     #[error("order {order}")]
     Ledger {
         order: String,
@@ -86,7 +94,8 @@ impl Desk {
         ledger: Ledger,
         executor: Arc<dyn Execute>,
     ) -> Self {
-        Self { client, clock, machine, ledger: tokio::sync::Mutex::new(ledger), executor }
+        let brake = Brake::new(client.clone(), SharedClock::clone(&clock));
+        Self { client, clock, machine, ledger: tokio::sync::Mutex::new(ledger), executor, brake }
     }
 
     /// Until `shutdown`. An order in progress is finished first.
@@ -116,8 +125,8 @@ impl Desk {
     /// Carries out one order, answers it from the record, or refuses it.
     ///
     /// # Errors
-    /// The record cannot be written (then nothing was done), or the API does not take the answer (then it is given again when
-    /// the order is seen again).
+    /// The record cannot be written or nobody says whether the machine is to be left alone (then nothing was done), or the
+    /// API does not take the answer (then it is given again when the order is seen again).
     pub async fn handle(&self, order: &Order) -> Result<(), OrderError> {
         let done = order.status.as_ref().is_some_and(|status| status.phase.is_final());
         // The field selector is the API's promise; this is ours.
@@ -148,6 +157,9 @@ impl Desk {
                 self.answer(order, status(OrderPhase::Refused, message, String::new(), None, Some(now))).await
             }
             Verdict::New => {
+                if let Some(hold) = self.hold(order).await? {
+                    return self.answer(order, held(&hold, now)).await;
+                }
                 ledger.begin(&Key::of(order), order.spec.generation, now).map_err(failed)?;
                 let answer = self.carry_out(order, now).await?;
                 ledger.end(&Key::of(order), answer.clone()).map_err(failed)?;
@@ -156,15 +168,22 @@ impl Desk {
         }
     }
 
+    /// What holds the order back at this moment. Asked last, so that a pause holds within a second.
+    async fn hold(&self, order: &Order) -> Result<Option<Hold>, OrderError> {
+        let asked = self.brake.ask(&self.machine, Act::of(order.spec.verb)).await;
+        asked.map_err(|source| OrderError::Ask { order: name(order), source })
+    }
+
     async fn carry_out(&self, order: &Order, begun: Timestamp) -> Result<OrderStatus, OrderError> {
         let (verb, run, step, attempt) =
             (order.spec.verb.as_str(), &order.spec.run, &order.spec.step, order.spec.attempt);
         tracing::info!(order = name(order), verb, run, step, attempt, "order accepted");
         let accepted = status(OrderPhase::Accepted, String::new(), String::new(), Some(begun), None);
-        if let Err(error) = self.answer(order, accepted).await {
+        // Told meanwhile: between the last look at the pauses and the act lies nothing that may take long.
+        let (told, outcome) = tokio::join!(self.answer(order, accepted), self.executor.execute(&order.spec));
+        if let Err(error) = told {
             tracing::debug!(error = chain(&error), "the acceptance could not be told");
         }
-        let outcome = self.executor.execute(&order.spec).await;
         let ended = self.clock.now();
         let phase = outcome.phase();
         tracing::info!(
@@ -203,6 +222,11 @@ fn status(
     ended_at: Option<Timestamp>,
 ) -> OrderStatus {
     OrderStatus { phase, message, output, started_at, ended_at, ..OrderStatus::default() }
+}
+
+fn held(hold: &Hold, now: Timestamp) -> OrderStatus {
+    let refused = status(OrderPhase::Refused, hold.to_string(), String::new(), None, Some(now));
+    OrderStatus { refusal: Some(Refusal::Held), ..refused }
 }
 
 #[cfg(test)]

@@ -2,8 +2,10 @@
 
 mod chaos;
 mod crashes;
+mod guards;
 mod intake;
 mod ledger;
+mod pause;
 mod pods;
 mod repair;
 mod support;

@@ -15,8 +15,10 @@ use muster_api::problem::State;
 use muster_api::workflow::{Action, Run, RunPhase, RunStatus, Step, StepStatus, WorkflowPurpose};
 use muster_api::{Condition, Disruption, Machine, MachineRole, Order, Problem, Workflow};
 use muster_base::clock::elapsed;
+use muster_brake::Holds;
 
 use super::NodeView;
+use super::hold;
 use super::step::{self, Progress};
 use crate::graph;
 
@@ -36,6 +38,8 @@ pub(crate) struct World {
     pub(crate) disruption: Option<Arc<Disruption>>,
     /// All problems of the machine.
     pub(crate) problems: Vec<Arc<Problem>>,
+    /// What keeps actors away from the machine.
+    pub(crate) holds: Holds,
     pub(crate) now: Timestamp,
 }
 
@@ -198,7 +202,7 @@ fn refuses_to_begin(run: &Run, workflow: &Workflow, machine: &Machine, world: &W
 }
 
 /// Why the problem a run is to heal needs no healing any more.
-fn cause_gone(run: &Run, world: &World) -> Option<String> {
+pub(super) fn cause_gone(run: &Run, world: &World) -> Option<String> {
     if run.spec.problem.is_empty() {
         return None;
     }
@@ -234,6 +238,7 @@ fn begun(workflow: &Workflow, machine: &Machine, world: &World, status: RunStatu
         finally,
         phase: RunPhase::Pending,
         attempt: 0,
+        held: 0,
         started_at: None,
         ended_at: None,
         message: String::new(),
@@ -265,6 +270,10 @@ fn running(run: &Run, world: &World, old: RunStatus) -> Plan {
         begin_steps(world, &mut status);
     }
     status.message = waiting_for(&status);
+    if let Some(end) = hold::ends(&status.steps, world) {
+        let left = elapsed(world.now, end);
+        plan.look_again = Some(plan.look_again.map_or(left, |sooner| sooner.min(left)));
+    }
     if status != old {
         return Plan { status: Some(status), look_again: plan.look_again, ..Plan::default() };
     }
@@ -284,6 +293,7 @@ fn observe(run: &Run, world: &World, status: &mut RunStatus, plan: &mut Plan) {
                 step.message = message;
             }
             Progress::Wait(message) => step.message = message,
+            Progress::Held(message) => hold::put_back(step, message),
             Progress::Ended(phase, message) => end(step, phase, message, world.now),
         }
         if step.phase == RunPhase::Running {
@@ -297,11 +307,11 @@ fn observe(run: &Run, world: &World, status: &mut RunStatus, plan: &mut Plan) {
 /// Ends an attempt; a failed one begins anew while attempts are left, an ambiguous one never.
 fn end(step: &mut StepStatus, phase: RunPhase, message: String, now: Timestamp) {
     step.message = message;
-    if phase == RunPhase::Failed && step.attempt < step.step.attempts {
+    if phase == RunPhase::Failed && hold::tried(step) < step.step.attempts {
         step.attempt += 1;
         step.started_at = Some(now);
         step.message =
-            format!("attempt {} of {}; before: {}", step.attempt, step.step.attempts, step.message);
+            format!("attempt {} of {}; before: {}", hold::tried(step), step.step.attempts, step.message);
         return;
     }
     step.phase = phase;
@@ -316,9 +326,7 @@ fn cancel_rest(run: &Run, world: &World, status: &mut RunStatus) {
     let undisturbed = status.steps.iter().all(|step| {
         step.step.action == Action::Disrupt || matches!(step.phase, RunPhase::Pending | RunPhase::Cancelled)
     });
-    let waiting_for_grant = status.steps.iter().any(|step| {
-        step.step.action == Action::Disrupt && step.phase == RunPhase::Running && !step::is_granted(world)
-    });
+    let waiting_for_grant = status.steps.iter().any(hold::is_before_disruption);
     let gone = (undisturbed && waiting_for_grant).then(|| cause_gone(run, world)).flatten();
     if !broken && !run.spec.cancel && gone.is_none() {
         return;
@@ -346,11 +354,17 @@ fn begin_steps(world: &World, status: &mut RunStatus) {
         } else {
             before.copied().all(|phase| phase == RunPhase::Succeeded)
         };
-        if may_begin {
-            step.phase = RunPhase::Running;
-            step.attempt = 1;
-            step.started_at = Some(world.now);
+        if !may_begin {
+            continue;
         }
+        if let Some(held) = hold::begin(step, world) {
+            step.message = held;
+            continue;
+        }
+        step.phase = RunPhase::Running;
+        step.attempt += 1;
+        step.started_at = Some(world.now);
+        step.message.clear();
     }
 }
 
@@ -358,7 +372,9 @@ fn waiting_for(status: &RunStatus) -> String {
     let texts: Vec<String> = status
         .steps
         .iter()
-        .filter(|step| step.phase == RunPhase::Running)
+        .filter(|step| {
+            step.phase == RunPhase::Running || (step.phase == RunPhase::Pending && !step.message.is_empty())
+        })
         .map(|step| match step.message.as_str() {
             "" => step.step.name.clone(),
             message => format!("{}: {message}", step.step.name),

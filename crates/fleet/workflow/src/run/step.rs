@@ -6,17 +6,21 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use muster_api::disruption::{DisruptionPhase, DisruptionSpec, Purpose};
 use muster_api::machine::Phase;
-use muster_api::order::{Arguments, Executor, OrderPhase, OrderSpec, Service, Verb};
+use muster_api::order::{Arguments, Executor, OrderPhase, OrderSpec, OrderStatus, Refusal, Service, Verb};
 use muster_api::problem::State;
 use muster_api::role::{Check, MachineRoleSpec, Runtime};
 use muster_api::workflow::{Action, Run, RunPhase, StepStatus};
 use muster_api::{CORDONED_BY, Disruption, MACHINE_LABEL, Order};
 use muster_base::clock::elapsed;
 
+use super::hold;
 use super::plan::{Effect, Enter, MachineChange, World};
 
 /// How long a grant outlasts the deadlines of the steps.
 const GRANT_MARGIN: Duration = Duration::from_secs(60);
+
+/// Nothing is begun under a grant that has less left than this.
+const GRANT_LEFT_MIN: Duration = Duration::from_secs(5);
 
 /// What is to be said of a step under way.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +29,8 @@ pub(crate) enum Progress {
     Do(Effect, String),
     /// Something has to happen first.
     Wait(String),
+    /// It has done nothing, and may not begin now.
+    Held(String),
     /// The attempt is over.
     Ended(RunPhase, String),
 }
@@ -40,18 +46,6 @@ fn failed(message: impl Into<String>) -> Progress {
 /// When the attempt under way must have ended.
 pub(crate) fn deadline(step: &StepStatus) -> Option<Timestamp> {
     step.started_at?.checked_add(step.step.deadline.0).ok()
-}
-
-/// Whether the run has its grant now.
-pub(crate) fn is_granted(world: &World) -> bool {
-    grant(world) == Some(DisruptionPhase::Granted)
-}
-
-fn grant(world: &World) -> Option<DisruptionPhase> {
-    world
-        .disruption
-        .as_ref()
-        .map(|asked| asked.status.as_ref().map(|status| status.phase).unwrap_or_default())
 }
 
 /// When a step under way is to be looked at again although nothing changed.
@@ -83,8 +77,11 @@ pub(crate) fn progress(run: &Run, step: &StepStatus, fence: i64, world: &World) 
         Action::Healthy => enter(world, Phase::Healthy, "back in service: every step is done", None),
     };
     let overdue = deadline(step).is_some_and(|deadline| deadline <= world.now);
+    if let Some(held) = hold::held(step, &seen, overdue && !is_begun(run, step, world), world) {
+        return held;
+    }
     match seen {
-        Progress::Ended(..) => seen,
+        Progress::Ended(..) | Progress::Held(_) => seen,
         Progress::Do(..) | Progress::Wait(_) if overdue => late(run, step, &seen, world),
         Progress::Do(..) | Progress::Wait(_) => seen,
     }
@@ -92,13 +89,19 @@ pub(crate) fn progress(run: &Run, step: &StepStatus, fence: i64, world: &World) 
 
 /// Past its deadline: an order the agent has begun may or may not have taken effect.
 fn late(run: &Run, step: &StepStatus, seen: &Progress, world: &World) -> Progress {
-    let begun =
-        world.orders.get(&order_name(run, step)).is_some_and(|order| phase(order) == OrderPhase::Accepted);
     let waited_for = match seen {
-        Progress::Do(_, message) | Progress::Wait(message) | Progress::Ended(_, message) => message,
+        Progress::Do(_, message)
+        | Progress::Wait(message)
+        | Progress::Held(message)
+        | Progress::Ended(_, message) => message,
     };
     let text = format!("not done within {}: {waited_for}", step.step.deadline);
-    if begun { Progress::Ended(RunPhase::Ambiguous, text) } else { failed(text) }
+    if is_begun(run, step, world) { Progress::Ended(RunPhase::Ambiguous, text) } else { failed(text) }
+}
+
+/// Whether the agent has begun the order of this attempt and not answered it.
+fn is_begun(run: &Run, step: &StepStatus, world: &World) -> bool {
+    world.orders.get(&order_name(run, step)).is_some_and(|order| phase(order) == OrderPhase::Accepted)
 }
 
 fn disrupt(run: &Run, world: &World) -> Progress {
@@ -109,6 +112,8 @@ fn disrupt(run: &Run, world: &World) -> Progress {
         let spec = DisruptionSpec {
             machine: run.spec.machine.clone(),
             purpose: Purpose::Repair,
+            act: None,
+            phase: None,
             run: run.name_any(),
             until,
             released: false,
@@ -135,8 +140,14 @@ fn disrupt(run: &Run, world: &World) -> Progress {
                 run.spec.problem.clone()
             };
             let reason = format!("taken out of service under a grant, because of {cause}");
-            let until = Some(asked.spec.until);
-            enter(world, Phase::Disrupted, &reason, until)
+            let end = status.ends_at.unwrap_or(asked.spec.until);
+            match enter(world, Phase::Disrupted, &reason, Some(end)) {
+                // What begins just before the end of a grant would outlive it.
+                Progress::Do(..) if elapsed(world.now, end) < GRANT_LEFT_MIN => {
+                    failed(format!("the grant runs out at {end}"))
+                }
+                entered => entered,
+            }
         }
     }
 }
@@ -245,6 +256,9 @@ fn obey(
     world: &World,
 ) -> Progress {
     let Some(order) = world.orders.get(name) else {
+        if let Some(first) = hold::before_order(run, step, verb, world) {
+            return first;
+        }
         let spec = OrderSpec {
             machine: run.spec.machine.clone(),
             verb,
@@ -259,8 +273,7 @@ fn obey(
         order.labels_mut().insert(MACHINE_LABEL.to_owned(), run.spec.machine.clone());
         return Progress::Do(Effect::Order(Box::new(order)), format!("orders {}", verb.as_str()));
     };
-    let message = order.status.as_ref().map(|status| status.message.clone()).unwrap_or_default();
-    let uncertain = order.status.as_ref().is_some_and(|status| status.uncertain);
+    let OrderStatus { message, refusal, uncertain, .. } = order.status.clone().unwrap_or_default();
     let actor = match verb.executor() {
         Executor::Agent => "the agent",
         Executor::Bmc => "the management controller's actor",
@@ -271,6 +284,7 @@ fn obey(
         }
         OrderPhase::Accepted => Progress::Wait(format!("{} is under way", verb.as_str())),
         OrderPhase::Done => done(message),
+        OrderPhase::Refused if refusal == Some(Refusal::Held) => Progress::Held(format!("held: {message}")),
         OrderPhase::Refused => failed(format!("{actor} refused {}: {message}", verb.as_str())),
         OrderPhase::Failed if uncertain => Progress::Ended(RunPhase::Ambiguous, message),
         OrderPhase::Failed => failed(message),
@@ -291,7 +305,9 @@ fn probation(run: &Run, step: &StepStatus, fence: i64, world: &World) -> Progres
         let name = format!("{}.{suffix}", order_name(run, step));
         match obey(run, step, fence, &name, verb, Arguments::default(), world) {
             Progress::Ended(RunPhase::Succeeded, message) => proofs.push(message),
-            unfinished @ (Progress::Do(..) | Progress::Wait(_) | Progress::Ended(..)) => return unfinished,
+            unfinished @ (Progress::Do(..) | Progress::Wait(_) | Progress::Held(_) | Progress::Ended(..)) => {
+                return unfinished;
+            }
         }
     }
     let open = world.problems.iter().find(|problem| {

@@ -9,6 +9,8 @@ use muster_api::role::MachineRoleSpec;
 use muster_api::workflow::RunSpec;
 use muster_api::{CORDONED_BY, GoDuration};
 
+mod held;
+
 use super::super::{NodeSpecView, effect};
 use super::*;
 use crate::builtin;
@@ -64,6 +66,7 @@ fn story(workflow: Workflow, phase: Phase) -> Story {
             orders: BTreeMap::new(),
             disruption: None,
             problems: vec![Arc::new(problem)],
+            holds: Holds::default(),
             now: at(0),
         },
         done: Vec::new(),

@@ -1,0 +1,100 @@
+//! What the API itself refuses, whoever asks: no destructive verb acts on nothing as if it meant everything.
+
+use kube::Api;
+use kube::api::PostParams;
+use muster_api::{Disruption, Order};
+use muster_sim::{Phase, World};
+use serde_json::{Value, json};
+
+use crate::support::seconds;
+
+async fn refusal(world: &World, kind: &str, spec: Value) -> String {
+    let text = format!("{spec}");
+    let body =
+        json!({"apiVersion": "muster.dev/v1alpha1", "kind": kind, "metadata": {"name": "x"}, "spec": spec});
+    let path = format!("/apis/muster.dev/v1alpha1/{}s", kind.to_lowercase());
+    let request = http::Request::post(path)
+        .header("content-type", "application/json")
+        .body(serde_json::to_vec(&body).unwrap())
+        .unwrap();
+    match world.admin().request::<Value>(request).await {
+        Err(kube::Error::Api(status)) => status.message,
+        other => panic!("{kind} {text} was not refused: {other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn empty_and_wildcard_targets_are_refused_with_the_field() {
+    let world = World::build(50).await;
+    let until = "2026-01-06T00:00:00Z";
+    for machine in [json!(""), json!("*"), json!("m*"), Value::Null] {
+        let erase = json!({"machine": machine, "purpose": "person", "act": "erase", "phase": "Failed", "until": until});
+        let said = refusal(&world, "Disruption", erase).await;
+        assert!(said.contains("spec.machine"), "{said}");
+        let order = json!({"machine": machine, "verb": "PowerOff", "generation": 1, "run": "r", "step": "s", "attempt": 1});
+        let said = refusal(&world, "Order", order).await;
+        assert!(said.contains("spec.machine"), "{said}");
+    }
+    let mut erase = json!({"machine": "m1", "purpose": "person", "act": "erase", "until": until});
+    let said = refusal(&world, "Disruption", erase.clone()).await;
+    assert!(said.contains("'act' and 'phase' belong together"), "{said}");
+    erase["phase"] = json!("Healthy");
+    let said = refusal(&world, "Disruption", erase).await;
+    assert!(said.contains("nothing is destroyed on a machine that serves"), "{said}");
+    for (scope, expected) in [
+        (json!({}), "set exactly one of machine, rack, site, role"),
+        (json!({"rack": "r1"}), "set exactly one of machine, rack, site, role"),
+        (json!({"rack": "r1", "role": "worker"}), "a rack is named together with its site"),
+        (json!({"site": "*"}), "must be one name"),
+        (json!({"site": "a", "role": "worker"}), "set exactly one of machine, rack, site, role"),
+    ] {
+        let said = refusal(&world, "DisruptionBudget", json!({"scope": scope, "max": 1})).await;
+        assert!(said.contains(expected), "{said}");
+    }
+    let word = json!({"max": 9, "by": "", "reason": "x", "until": until});
+    let budget = json!({"scope": {"role": "worker"}, "max": 1, "destruction": word});
+    assert!(refusal(&world, "DisruptionBudget", budget).await.contains("must name the person"));
+    for spec in [json!({}), json!({"site": ""}), json!({"site": "a", "everywhere": true})] {
+        refusal(&world, "Pause", spec).await;
+    }
+}
+
+/// A decommission was restarted when its set of machines was empty already, and empty once meant everything.
+#[tokio::test(start_paused = true)]
+async fn the_diskerase_replay_touches_nothing() {
+    let world = World::build(51).await;
+    for name in ["m0", "m1", "m2"] {
+        world.add_machine(name, "site-a").await;
+    }
+    for name in ["m0", "m1", "m2"] {
+        world.wait_phase(name, Phase::Healthy).await;
+    }
+    let before = (world.effects(), world.list::<Order>().len());
+    let targets: Vec<String> = Vec::new();
+    let asked: Api<Disruption> = Api::all(world.admin());
+    for target in &targets {
+        asked.create(&PostParams::default(), &Disruption::new(target, request(target))).await.unwrap();
+    }
+    for machine in ["", "*"] {
+        let made = asked.create(&PostParams::default(), &Disruption::new("replay", request(machine))).await;
+        assert!(made.is_err(), "{made:?}");
+    }
+    tokio::time::sleep(seconds(3600)).await;
+    assert_eq!((world.effects(), world.list::<Order>().len()), before);
+    assert!(world.list::<Disruption>().is_empty());
+    for name in ["m0", "m1", "m2"] {
+        assert_eq!(world.phase(name), Some(Phase::Healthy));
+    }
+}
+
+fn request(machine: &str) -> muster_api::disruption::DisruptionSpec {
+    muster_api::disruption::DisruptionSpec {
+        machine: machine.to_owned(),
+        purpose: muster_api::disruption::Purpose::Person,
+        act: Some(muster_api::disruption::Destruction::Erase),
+        phase: Some(Phase::Failed),
+        run: String::new(),
+        until: "2027-01-01T00:00:00Z".parse().unwrap(),
+        released: false,
+    }
+}
