@@ -1,110 +1,119 @@
 //! The disruption ledger: the one place that gives leave to take a machine out of service.
 //!
-//! Every decision is made over a fresh list, by one worker of the one leader, so that no two grants are decided from
-//! the same remainder.
+//! One worker of the one leader decides; should two processes believe they lead, the book of the ledger lets only one of
+//! them grant (see [`round`]).
 
+mod books;
 mod plan;
+mod round;
 
 use std::time::Duration;
 
-use kube::api::{ListParams, PostParams};
-use kube::{Api, ResourceExt as _};
-use muster_api::{Disruption, DisruptionBudget, Machine};
-use muster_base::clock::elapsed;
+use muster_api::{Disruption, DisruptionBudget, Machine, Pause, Run};
+use muster_base::clock::{SharedClock, elapsed};
 use muster_control::{
-    Acted, Cause, Driver, Informer, Next, ObjectKey, Outcome, Pass, Queue, Sweep, is_conflict,
+    Acted, Cause, Change, Driver, Informer, Next, ObjectKey, Outcome, Pass, Queue, Sweep, Watched,
 };
 
 use crate::Context;
+use books::ApiBooks;
+pub(crate) use plan::Timing;
 
 /// There is one ledger.
 const LEDGER: &str = "ledger";
+/// The shortest rest between two looks caused by time alone.
+const MOMENT: Duration = Duration::from_millis(100);
 
-struct Ledger {
-    context: Context,
-    machines: Informer<Machine>,
-    budgets: Informer<DisruptionBudget>,
+struct Desk {
+    books: ApiBooks,
+    timing: Timing,
+    sweep_every: Duration,
 }
 
 pub(crate) fn start(context: &Context) {
-    let ledger = Ledger {
-        context: context.clone(),
-        machines: context.informers.of(),
-        budgets: context.informers.of(),
+    let informers = &context.informers;
+    let books = ApiBooks {
+        client: context.client.clone(),
+        clock: SharedClock::clone(&context.clock),
+        machines: informers.of(),
+        runs: informers.of(),
+        sites: informers.of(),
     };
-    let requests: Informer<Disruption> = context.informers.of();
     let queue = Queue::new();
-    let to = queue.clone();
-    requests.on_change(move |_| to.add(ObjectKey::cluster(LEDGER), Cause::Watch));
-    let to = queue.clone();
-    ledger.machines.on_change(move |_| to.add(ObjectKey::cluster(LEDGER), Cause::Watch));
-    let to = queue.clone();
-    ledger.budgets.on_change(move |_| to.add(ObjectKey::cluster(LEDGER), Cause::Watch));
-    ledger.sweep(&requests, &queue);
-    Driver::new(LEDGER, context.metrics.clone()).start(&context.tasks, &queue, ledger);
+    let (requests, budgets): (Informer<Disruption>, Informer<DisruptionBudget>) =
+        (informers.of(), informers.of());
+    let pauses: Informer<Pause> = informers.of();
+    on(&requests, &queue, |_| true);
+    on(&budgets, &queue, |change| spec_of(&change.old) != spec_of(&change.new));
+    on(&pauses, &queue, |_| true);
+    on(&books.machines, &queue, matters);
+    on(&books.runs, &queue, |change| is_over(&change.old) != is_over(&change.new));
+    on(&books.sites, &queue, |change| change.old.is_none() || change.new.is_none());
+    Sweep::new(LEDGER, context.config.sweep_every, context.metrics.clone())
+        .refreshing(&books.machines)
+        .refreshing(&books.runs)
+        .refreshing(&books.sites)
+        .refreshing(&requests)
+        .refreshing(&budgets)
+        .refreshing(&pauses)
+        .start(&context.tasks);
+    let desk =
+        Desk { books, timing: context.config.ledger_timing(), sweep_every: context.config.sweep_every };
+    Driver::new(LEDGER, context.metrics.clone()).start(&context.tasks, &queue, desk);
 }
 
-impl Pass for Ledger {
+/// Has the ledger looked at when a change of that kind matters to it.
+fn on<K: Watched>(
+    informer: &Informer<K>,
+    queue: &Queue<ObjectKey>,
+    matters: impl Fn(&Change<K>) -> bool + Send + Sync + 'static,
+) {
+    let to = queue.clone();
+    informer.on_change(move |change| {
+        if matters(change) {
+            to.add(ObjectKey::cluster(LEDGER), Cause::Watch);
+        }
+    });
+}
+
+fn spec_of(
+    budget: &Option<std::sync::Arc<DisruptionBudget>>,
+) -> Option<&muster_api::budget::DisruptionBudgetSpec> {
+    budget.as_ref().map(|budget| &budget.spec)
+}
+
+fn is_over(run: &Option<std::sync::Arc<Run>>) -> bool {
+    run.as_ref().is_none_or(|run| run.status.as_ref().is_some_and(|status| status.phase.is_final()))
+}
+
+/// What a machine reports of itself moves no budget; where it stands and whether it serves does.
+fn matters(change: &Change<Machine>) -> bool {
+    let seen = |machine: &Option<std::sync::Arc<Machine>>| {
+        machine.as_ref().map(|machine| {
+            let (spec, phase) = (&machine.spec, machine.status.as_ref().map(|status| status.phase));
+            let place = (spec.site.clone(), spec.rack.clone(), spec.role.clone());
+            (plan::standing(machine), phase, place, spec.hands_off.clone())
+        })
+    };
+    seen(&change.old) != seen(&change.new)
+}
+
+impl Pass for Desk {
     type Key = ObjectKey;
     type Error = kube::Error;
 
     async fn pass(&self, _: &ObjectKey) -> Result<Outcome, kube::Error> {
-        self.machines.ready().await;
-        self.budgets.ready().await;
-        let requests_api: Api<Disruption> = Api::all(self.context.client.clone());
-        let requests = requests_api.list(&ListParams::default()).await?.items;
-        let machines = self.machines.list();
-        let budgets = self.budgets.list();
-        let now = self.context.clock.now();
-        let plan = plan::plan(&plan::World {
-            requests: &requests,
-            machines: &machines,
-            budgets: &budgets,
-            now,
-            look_again_every: self.context.config.look_again_every,
-        });
-        let mut acted = Acted::Nothing;
-        for decision in plan.decisions {
-            let Some(request) = requests.iter().find(|request| request.name_any() == decision.request) else {
-                continue;
-            };
-            let written = Disruption { status: Some(decision.status), ..request.clone() };
-            requests_api.replace_status(&decision.request, &PostParams::default(), &written).await?;
-            acted = Acted::Something;
-        }
-        for (name, status) in plan.budgets {
-            acted = Acted::Something;
-            self.report(&name, status).await?;
-        }
-        let next = plan.look_again_at.map_or(Next::Change, |at| Next::After(elapsed(now, at).max(MOMENT)));
-        Ok(Outcome { acted, next })
-    }
-}
-
-/// The shortest rest between two looks caused by time alone.
-const MOMENT: Duration = Duration::from_millis(100);
-
-impl Ledger {
-    /// The sweep hands over names of requests; each stands for the whole ledger.
-    fn sweep(&self, requests: &Informer<Disruption>, queue: &Queue<ObjectKey>) {
-        Sweep::new(LEDGER, self.context.config.sweep_every, self.context.metrics.clone())
-            .refreshing(&self.machines)
-            .refreshing(&self.budgets)
-            .over(requests, queue)
-            .start(&self.context.tasks);
-    }
-
-    async fn report(
-        &self,
-        name: &str,
-        status: muster_api::budget::DisruptionBudgetStatus,
-    ) -> Result<(), kube::Error> {
-        let Some(budget) = self.budgets.get(&ObjectKey::cluster(name)) else { return Ok(()) };
-        let written = DisruptionBudget { status: Some(status), ..(*budget).clone() };
-        let api: Api<DisruptionBudget> = Api::all(self.context.client.clone());
-        match api.replace_status(name, &PostParams::default(), &written).await {
-            Err(error) if !is_conflict(&error) => Err(error),
-            Ok(_) | Err(_) => Ok(()),
-        }
+        self.books.machines.ready().await;
+        self.books.runs.ready().await;
+        self.books.sites.ready().await;
+        let told = round::round(&self.books, self.timing).await?;
+        let acted = if told.acted { Acted::Something } else { Acted::Nothing };
+        let now = self.books.clock.now();
+        let wait = match told.look_again_at {
+            _ if told.again => MOMENT,
+            Some(at) => elapsed(now, at).clamp(MOMENT, self.sweep_every),
+            None => self.sweep_every,
+        };
+        Ok(Outcome { acted, next: Next::After(wait) })
     }
 }
