@@ -3,12 +3,15 @@
 pub(crate) mod bmc;
 pub(crate) mod history;
 pub(crate) mod intake;
+mod pause;
 
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+
+pub(crate) use pause::{DisruptionCommand, PauseArgs, PlaceArgs, ResumeArgs};
 
 /// Cluster management: machines, what they are to become, who heals them.
 #[derive(Debug, Parser)]
@@ -47,6 +50,19 @@ pub(crate) enum Command {
     /// The history of the machine database: what changed, who, why; and whether it is whole
     #[command(subcommand)]
     History(history::HistoryCommand),
+    /// Begin nothing disruptive any more, everywhere or in one site, and say what is held
+    #[command(
+        after_help = "What was begun is brought to its end; everything else is held, and nothing is lost. It holds within a second.\n\nExamples:\n  muster pause --reason 'smoke in the hall'\n  muster pause --site berlin\n  muster pause --machine m1 --for 2h --reason forensics"
+    )]
+    Pause(PauseArgs),
+    /// Go on after a pause; everything held is looked at again first
+    #[command(
+        after_help = "Examples:\n  muster resume\n  muster resume --site berlin\n  muster resume --machine m1"
+    )]
+    Resume(ResumeArgs),
+    /// Disruptions: who may disturb which machine, and who waits for what
+    #[command(subcommand)]
+    Disruption(DisruptionCommand),
     /// Print the version
     Version,
     /// Print a completion script for a shell

@@ -2,6 +2,7 @@
 
 mod agent;
 mod controllers;
+mod disruption;
 mod doctor;
 mod down;
 mod history;
@@ -16,12 +17,14 @@ mod up;
 use std::future::Future;
 
 use clap::CommandFactory as _;
-use muster_api::{Machine, Problem, Run};
+use muster_api::{Disruption, DisruptionBudget, Machine, Problem, Run};
 use muster_base::clock::{SharedClock, SystemClock};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::history::HistoryCommand;
-use crate::cli::{Cli, Command, ConfigCommand, MachineCommand, ProblemCommand, RunCommand};
+use crate::cli::{
+    Cli, Command, ConfigCommand, DisruptionCommand, MachineCommand, ProblemCommand, RunCommand,
+};
 use crate::failure::Failure;
 use crate::output;
 use crate::settings::Settings;
@@ -53,6 +56,13 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::History(HistoryCommand::Show(args)) => wait(history::show(args)),
         Command::History(HistoryCommand::Verify(args)) => wait(history::verify(args)),
+        Command::Pause(args) => wait(disruption::pause::pause(args)),
+        Command::Resume(args) => wait(disruption::pause::resume(args)),
+        Command::Disruption(DisruptionCommand::List(args)) => wait(objects::list::<Disruption>(args)),
+        Command::Disruption(DisruptionCommand::Show(args)) => wait(objects::show::<Disruption>(args)),
+        Command::Disruption(DisruptionCommand::Budgets(args)) => {
+            wait(objects::list::<DisruptionBudget>(args))
+        }
         Command::Version => output::text(concat!("muster ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "muster", &mut std::io::stdout());

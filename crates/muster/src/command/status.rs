@@ -6,7 +6,7 @@ use kube::{Api, Client, ResourceExt as _};
 use muster_api::machine::Phase;
 use muster_api::problem::State;
 use muster_api::workflow::RunPhase;
-use muster_api::{Machine, Problem, Run};
+use muster_api::{Machine, Pause, Problem, Run};
 
 use super::up::NODE_OFF;
 use crate::cli::ClientArgs;
@@ -43,6 +43,9 @@ pub(crate) async fn run(args: ClientArgs) -> Result<(), Failure> {
         None => report.add("nodes", nodes(&client).await?),
     }
     report.add("machines", machines(&client).await?);
+    for (part, verdict) in held(&client).await? {
+        report.add(part, verdict);
+    }
     report.add("problems", problems(&client).await?);
     report.add("runs", runs(&client).await?);
     output::text(&output::columns(report.rows.into_iter()))?;
@@ -115,6 +118,32 @@ async fn machines(client: &Client) -> Verdict {
     let detail =
         if bad.is_empty() { format!("{healthy} of {} healthy", machines.len()) } else { bad.join("; ") };
     Ok((bad.is_empty(), detail))
+}
+
+/// What keeps actors away: a pause until somebody ends it, `handsOff` until its end.
+async fn held(client: &Client) -> Result<Vec<(&'static str, (bool, String))>, Failure> {
+    let mut found = Vec::new();
+    for pause in list::<Pause>(client).await? {
+        let status = pause.status.clone().unwrap_or_default();
+        let site = pause.spec.site.as_deref();
+        let place = site.map_or_else(|| "everywhere".to_owned(), |site| format!("in site {site}"));
+        let since = pause.creation_timestamp().map(|at| format!(" since {}", at.0)).unwrap_or_default();
+        let why = if pause.spec.reason.is_empty() { "" } else { ": " };
+        let detail = format!(
+            "{place}{since} by {}{why}{}; {} grants held, {} requests wait; `muster resume` ends it",
+            pause.spec.by, pause.spec.reason, status.held, status.waiting
+        );
+        found.push(("pause", (false, detail)));
+    }
+    let now = super::clock().now();
+    for machine in list::<Machine>(client).await? {
+        if let Some(wish) = machine.spec.hands_off.as_ref().filter(|wish| now < wish.until) {
+            let name = machine.name_any();
+            let detail = format!("{name} until {} by {}: {}", wish.until, wish.by, wish.reason);
+            found.push(("hands off", (true, detail)));
+        }
+    }
+    Ok(found)
 }
 
 async fn problems(client: &Client) -> Verdict {
