@@ -8,7 +8,6 @@ mod down;
 mod history;
 mod machine;
 mod objects;
-mod problem;
 mod run;
 mod status;
 mod story;

@@ -43,7 +43,7 @@ fn described(machine: &Machine) -> Vec<Vec<String>> {
     }
     rows.push(row("Phase", status.phase.as_str()));
     if let Some(wish) = &spec.hands_off {
-        rows.push(row("Hands off", &format!("until {} by {}: {}", wish.until, wish.by, wish.reason)));
+        rows.push(row("Hands off", format!("until {} by {}: {}", wish.until, wish.by, wish.reason)));
     }
     let times = [("Since", status.since), ("Deadline", status.deadline)];
     rows.extend(times.into_iter().filter_map(|(name, at)| at.map(|at| row(name, at))));

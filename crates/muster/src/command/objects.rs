@@ -1,5 +1,7 @@
 //! `list` and `show` of any of Muster's kinds.
 
+mod problem;
+
 use std::fmt::Debug;
 
 use kube::{Api, Resource};

@@ -13,10 +13,9 @@ async fn refusal(world: &World, kind: &str, spec: Value) -> String {
     let body =
         json!({"apiVersion": "muster.dev/v1alpha1", "kind": kind, "metadata": {"name": "x"}, "spec": spec});
     let path = format!("/apis/muster.dev/v1alpha1/{}s", kind.to_lowercase());
-    let request = http::Request::post(path)
-        .header("content-type", "application/json")
-        .body(serde_json::to_vec(&body).unwrap())
-        .unwrap();
+    let body = serde_json::to_vec(&body).expect("JSON");
+    let request = http::Request::post(path).header("content-type", "application/json").body(body);
+    let request = request.expect("a request");
     match world.admin().request::<Value>(request).await {
         Err(kube::Error::Api(status)) => status.message,
         other => panic!("{kind} {text} was not refused: {other:?}"),
@@ -94,7 +93,7 @@ fn request(machine: &str) -> muster_api::disruption::DisruptionSpec {
         act: Some(muster_api::disruption::Destruction::Erase),
         phase: Some(Phase::Failed),
         run: String::new(),
-        until: "2027-01-01T00:00:00Z".parse().unwrap(),
+        until: "2027-01-01T00:00:00Z".parse().expect("a time"),
         released: false,
     }
 }

@@ -64,7 +64,7 @@ async fn ask(world: &World) {
         if number % 2 == 0 {
             let site = if number % 4 == 0 { "site-a" } else { "site-b" };
             let spec = MachineSpec { site: site.into(), ..MachineSpec::default() };
-            machines.create(&PostParams::default(), &Machine::new(&name, spec)).await.unwrap();
+            machines.create(&PostParams::default(), &Machine::new(&name, spec)).await.expect("a machine");
         }
         let spec = DisruptionSpec {
             machine: name,
@@ -72,10 +72,10 @@ async fn ask(world: &World) {
             act: None,
             phase: None,
             run: String::new(),
-            until: "2027-01-01T00:00:00Z".parse().unwrap(),
+            until: "2027-01-01T00:00:00Z".parse().expect("a time"),
             released: false,
         };
-        asked.create(&PostParams::default(), &Disruption::new(&request, spec)).await.unwrap();
+        asked.create(&PostParams::default(), &Disruption::new(&request, spec)).await.expect("a request");
     }
 }
 

@@ -20,12 +20,12 @@ async fn press(world: &World, site: Option<&str>) {
         reason: "smoke in the hall".into(),
     };
     let button = Pause::new(&pause::name(site), spec);
-    Api::<Pause>::all(world.admin()).create(&PostParams::default(), &button).await.unwrap();
+    Api::<Pause>::all(world.admin()).create(&PostParams::default(), &button).await.expect("a pause");
 }
 
 async fn resume(world: &World, site: Option<&str>) {
     let pauses: Api<Pause> = Api::all(world.admin());
-    pauses.delete(&pause::name(site), &DeleteParams::default()).await.unwrap();
+    pauses.delete(&pause::name(site), &DeleteParams::default()).await.expect("a pause");
 }
 
 /// Restarts ordered by repairs, by machine.
@@ -40,7 +40,8 @@ fn restarts(world: &World) -> BTreeMap<String, usize> {
 /// What the fleet did until then, and how far its machines are.
 fn still(world: &World) -> (usize, Vec<(String, Phase)>) {
     let machines = world.list::<Machine>().into_iter();
-    let phases = machines.map(|m| (m.metadata.name.unwrap(), m.status.unwrap_or_default().phase)).collect();
+    let phases =
+        machines.map(|m| (m.metadata.name.unwrap_or_default(), m.status.unwrap_or_default().phase)).collect();
     (restarts(world).values().sum(), phases)
 }
 

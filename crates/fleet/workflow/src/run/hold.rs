@@ -4,7 +4,7 @@
 //! end.
 
 use jiff::Timestamp;
-use muster_api::disruption::DisruptionPhase;
+use muster_api::disruption::{DisruptionPhase, DisruptionStatus};
 use muster_api::order::Verb;
 use muster_api::workflow::{Action, Run, RunPhase, StepStatus};
 use muster_brake::Act;
@@ -20,6 +20,11 @@ fn act(step: &StepStatus) -> Option<Act> {
         Action::Uncordon | Action::Probation | Action::Healthy => Some(Act::Touches),
         Action::Release => None,
     }
+}
+
+/// Whether a grant is held, by what the ledger has seen or is about to see.
+pub(crate) fn is_held(grant: &DisruptionStatus, world: &World) -> bool {
+    grant.held_since.is_some() || world.holds.on(Act::Disrupts).is_some()
 }
 
 /// Why a step may not begin now.

@@ -141,13 +141,13 @@ fn disrupt(run: &Run, world: &World) -> Progress {
             };
             let reason = format!("taken out of service under a grant, because of {cause}");
             let end = status.ends_at.unwrap_or(asked.spec.until);
-            match enter(world, Phase::Disrupted, &reason, Some(end)) {
-                // What begins just before the end of a grant would outlive it.
-                Progress::Do(..) if elapsed(world.now, end) < GRANT_LEFT_MIN => {
-                    failed(format!("the grant runs out at {end}"))
-                }
-                entered => entered,
+            let entered = enter(world, Phase::Disrupted, &reason, Some(end));
+            // What begins just before the end of a grant would outlive it; a grant that is held ends later.
+            let short = elapsed(world.now, end) < GRANT_LEFT_MIN && !hold::is_held(&status, world);
+            if short && matches!(entered, Progress::Do(..)) {
+                return failed(format!("the grant runs out at {end}"));
             }
+            entered
         }
     }
 }

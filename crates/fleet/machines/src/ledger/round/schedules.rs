@@ -11,7 +11,7 @@ mod store;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use kube::ResourceExt as _;
@@ -72,7 +72,7 @@ impl Decider {
             desk.begin();
             Box::pin(async move { round(&*desk, TIMING).await })
         });
-        if let Poll::Ready(_) = working.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        if working.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
             self.working = None;
         }
     }
@@ -237,7 +237,7 @@ fn button(which: usize) -> Pause {
 
 fn play(seed: u64) {
     let mut schedule = Schedule::new(seed);
-    for _ in 0..150 {
+    for _ in 0..100 {
         schedule.step();
     }
     schedule.calm_down();

@@ -249,7 +249,6 @@ fn a_fleet_of_a_hundred_thousand_machines_is_decided_at_once() {
     let begin = std::time::Instant::now();
     let first = given.plan_with(&Fresh::new());
     let took = begin.elapsed();
-    println!("a plan over 100,000 machines, 2,000 requests and 500 budgets took {took:?}");
     assert_eq!(first.look_at.len(), BATCH_MAX);
     assert!(took < Duration::from_secs(20), "{took:?}: quadratic?");
 }

@@ -69,6 +69,8 @@ fn a_pause_begins_nothing_and_resumed_days_later_the_repair_goes_on() {
         story.pass_seconds(3 * 86400);
         assert_eq!(story.done, before, "{step}");
         story.pause(None);
+        // As the ledger does when it has looked again.
+        story.rewrite_grant(|grant| grant.ends_at = Some(at(4 * 86400)));
         story.settle();
         story.set_problem(State::Clear);
         story.pass_seconds(10);

@@ -3,7 +3,7 @@
 use kube::ResourceExt as _;
 use muster_api::Problem;
 
-use super::objects::{Shown, row};
+use super::{Shown, row};
 use crate::output;
 
 impl Shown for Problem {
