@@ -207,6 +207,14 @@ fn waits(mut status: OrderStatus, message: String, wait: Duration, now: Timestam
     Decision::Write(Box::new(status))
 }
 
+/// The order is heeded before the first look, which a silent controller may hold until the deadline.
+fn look(status: OrderStatus, now: Timestamp) -> Decision {
+    if status.phase == OrderPhase::Pending {
+        return waits(status, "the power state is looked at first".to_owned(), SEND_AGAIN, now);
+    }
+    Decision::Look
+}
+
 fn is_over(order: &Order, now: Timestamp) -> bool {
     end(order, now) <= now
 }
@@ -217,7 +225,7 @@ fn towards(order: &Order, goals: &[(Verb, Power)], mut status: OrderStatus, worl
     let stage = last.and_then(|act| goals.iter().position(|(one, _)| *one == act)).unwrap_or(0);
     let (act, goal) = goals[stage];
     let power = match &world.seen {
-        Seen::NotLooked => return Decision::Look,
+        Seen::NotLooked => return look(status, world.now),
         Seen::Power(power) => *power,
         Seen::Nothing(why) if is_over(order, world.now) => return give_up(status, why.clone(), world),
         Seen::Nothing(why) => return waits(status, why.clone(), SEND_AGAIN, world.now),
@@ -312,7 +320,7 @@ fn reset(order: &Order, status: OrderStatus, world: &World) -> Decision {
         return uncertain(status, why, world.now);
     }
     match &world.seen {
-        Seen::NotLooked => Decision::Look,
+        Seen::NotLooked => look(status, world.now),
         Seen::Nothing(why) if is_over(order, world.now) => give_up(status, why.clone(), world),
         Seen::Nothing(why) => waits(status, why.clone(), SEND_AGAIN, world.now),
         Seen::Power(_) if is_over(order, world.now) => give_up(status, "no time was left".to_owned(), world),
