@@ -74,7 +74,7 @@ fn params(name: &str, now: Timestamp, days: i64) -> CertificateParams {
 
 fn authority(now: Timestamp) -> Result<(String, String), rcgen::Error> {
     let key = KeyPair::generate()?;
-    let mut params = params("muster-history", now, AUTHORITY_DAYS);
+    let mut params = params("muster-history-ca", now, AUTHORITY_DAYS);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
     Ok((params.self_signed(&key)?.pem(), key.serialize_pem()))
