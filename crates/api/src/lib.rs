@@ -31,6 +31,7 @@ pub use duration::GoDuration;
 pub use inventory::Inventory;
 pub use inventory::bmc::BmcReading;
 pub use machine::Machine;
+pub use machine::join;
 pub use machine::profile;
 pub use order::Order;
 pub use problem::Problem;

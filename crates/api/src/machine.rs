@@ -1,5 +1,6 @@
 //! A machine: what it is meant to be, and how far it is.
 
+pub mod join;
 pub mod profile;
 
 use jiff::Timestamp;

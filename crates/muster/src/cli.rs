@@ -29,7 +29,8 @@ pub(crate) enum Command {
     Down(DownArgs),
     /// Say whether all is well (exit code 0) and what is not
     Status(ClientArgs),
-    /// Run the node agent alone, against any Kubernetes
+    /// Run the node agent alone, against any Kubernetes; with --token it joins first
+    #[command(after_help = intake::AGENT_HELP)]
     Agent(AgentArgs),
     /// Run the local doctor of one machine; it files Problems and does nothing else
     Doctor(DoctorArgs),
@@ -38,6 +39,9 @@ pub(crate) enum Command {
     /// Machines: what they are meant to be, and how far they are
     #[command(subcommand)]
     Machine(MachineCommand),
+    /// Tokens: each lets one new machine join
+    #[command(subcommand)]
+    Token(intake::TokenCommand),
     /// Problems: what the doctors found
     #[command(subcommand)]
     Problem(ProblemCommand),
@@ -169,9 +173,11 @@ pub(crate) struct AgentArgs {
     /// Name of this machine; else its host name
     #[arg(long, value_name = "NAME")]
     pub(crate) machine: Option<String>,
-    /// Address of this node, where the API server reaches it
-    #[arg(long, default_value = "127.0.0.1", value_name = "ADDRESS")]
-    pub(crate) node_address: std::net::Ipv4Addr,
+    /// Address of this node, where the API server reaches it; else the one from which it reaches --server, else 127.0.0.1
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) node_address: Option<std::net::Ipv4Addr>,
+    #[command(flatten)]
+    pub(crate) join: intake::JoinArgs,
     /// Certificate authority that signs the clients of the log endpoint; else that of the kubeconfig
     #[arg(long, value_name = "FILE")]
     pub(crate) client_ca: Option<PathBuf>,

@@ -62,6 +62,11 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     deepest.to_string()
 }
 
+/// Where the cluster is, and its authority.
+pub(crate) async fn config_of(args: &ClientArgs) -> Result<Config, Failure> {
+    load(&kubeconfig_path(args)?).await
+}
+
 /// A client for a process that stays: watches may be silent.
 pub(crate) async fn connect_service(path: &Path) -> Result<Client, Failure> {
     build(load(path).await?, path)

@@ -11,6 +11,7 @@ mod objects;
 mod run;
 mod status;
 mod story;
+mod token;
 mod up;
 
 use std::future::Future;
@@ -21,6 +22,7 @@ use muster_base::clock::{SharedClock, SystemClock};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::history::HistoryCommand;
+use crate::cli::intake::TokenCommand;
 use crate::cli::{
     Cli, Command, ConfigCommand, DisruptionCommand, MachineCommand, ProblemCommand, RunCommand,
 };
@@ -46,6 +48,9 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Machine(MachineCommand::Power(args)) => wait(machine::power::run(args)),
         Command::Machine(MachineCommand::Discover(args)) => wait(machine::discover::run(args)),
         Command::Machine(MachineCommand::Import(args)) => wait(machine::import(args)),
+        Command::Token(TokenCommand::Create(args)) => wait(token::create(args)),
+        Command::Token(TokenCommand::List(args)) => wait(token::list(args)),
+        Command::Token(TokenCommand::Revoke(args)) => wait(token::revoke(args)),
         Command::Problem(ProblemCommand::List(args)) => wait(objects::list::<Problem>(args)),
         Command::Problem(ProblemCommand::Show(args)) => wait(objects::show::<Problem>(args)),
         Command::Run(RunCommand::List(args)) => wait(objects::list::<Run>(args)),

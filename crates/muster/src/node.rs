@@ -7,14 +7,20 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
-use kube::Client;
+use k8s_openapi::api::core::v1::Node;
+use kube::runtime::wait::await_condition;
+use kube::{Api, Client};
 use muster_agent::logs::{LogError, Logs, Options, Target};
 use muster_agent::{Agent, Fleet, LogServer, RuntimeChoice, Start};
-use muster_apiserver::{ByteStream, DialError, FollowLog, LogOptions, NodeDialer, Previous, Timestamps};
+use muster_apiserver::{
+    AgentDialer, ByteStream, DialError, FollowLog, LogOptions, NodeDialer, Previous, Timestamps,
+};
 use muster_base::clock::SharedClock;
 use muster_base::error::chain;
+use muster_base::task::Kind;
 use muster_control::Informers;
 use muster_network::{DnsConfig, Network};
+use muster_workloads::node::addresses::Range;
 
 use crate::failure::{Code, Failure};
 use crate::plane::Shared;
@@ -39,6 +45,21 @@ pub(crate) struct NodeConfig {
     pub(crate) runtime: RuntimeChoice,
     pub(crate) address: Ipv4Addr,
     pub(crate) logs: Option<LogServer>,
+    pub(crate) pods: PodRange,
+}
+
+/// Which part of the cluster's pod addresses a machine has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PodRange {
+    /// The first: this machine runs the cluster.
+    First,
+    /// The one the cluster gives its Node when that is registered.
+    Assigned,
+}
+
+/// The range that is divided among the machines.
+pub(crate) fn pod_addresses() -> Range {
+    Range::parse(CLUSTER_CIDR, 24).expect("the built-in networks are well written")
 }
 
 /// The directory of the agent.
@@ -87,7 +108,10 @@ fn cgroup_parent(data_dir: &Path) -> String {
 pub(crate) fn agent_config(config: &NodeConfig) -> muster_agent::Config {
     let dir = agent_dir(&config.data_dir);
     muster_agent::Config {
-        pod_cidr: POD_CIDR.to_owned(),
+        pod_cidr: match config.pods {
+            PodRange::First => POD_CIDR.to_owned(),
+            PodRange::Assigned => String::new(),
+        },
         cluster_dns: vec![DNS_ADDRESS.to_string()],
         cluster_domain: DOMAIN.to_owned(),
         cni_conf_dir: config.data_dir.join("cni"),
@@ -100,7 +124,7 @@ pub(crate) fn agent_config(config: &NodeConfig) -> muster_agent::Config {
     }
 }
 
-fn network_config(config: &NodeConfig) -> muster_network::Config {
+fn network_config(config: &NodeConfig, pod_cidr: &str) -> muster_network::Config {
     let parse = |text: &str| text.parse().expect("the built-in networks are well written");
     muster_network::Config {
         node: config.machine.clone(),
@@ -108,7 +132,7 @@ fn network_config(config: &NodeConfig) -> muster_network::Config {
         cni_conf_dir: config.data_dir.join("cni"),
         cni_bin_dir: "/usr/lib/cni".into(),
         bridge: BRIDGE.to_owned(),
-        pod_cidr: parse(POD_CIDR),
+        pod_cidr: parse(pod_cidr),
         cluster_cidr: parse(CLUSTER_CIDR),
         service_cidr: parse(SERVICE_CIDR),
         dns: DnsConfig {
@@ -135,28 +159,74 @@ pub(crate) async fn start(
     let clock = SharedClock::clone(&shared.clock);
     let agent = Agent::build(agent_config(config), agent_client, clock, &mut shared.registry.lock())
         .map_err(|error| Failure::Coded(Code::NodeCannotRunContainers, chain(&error)))?;
-    let informers = Informers::new(network_client, shared.tasks.clone());
-    let network = Network::build(network_config(config), &informers, shared.metrics.clone()).await.map_err(
-        |error| {
-            let what = format!("the network of this node cannot be made: {}", chain(&error));
-            Failure::Coded(Code::NodeNetworkUnusable, what)
-        },
-    )?;
-    let _applied = network.run(&shared.tasks);
+    match config.pods {
+        PodRange::First => network(network_config(config, POD_CIDR), network_client, shared).await?,
+        PodRange::Assigned => network_when_assigned(config.clone(), network_client, shared.clone()),
+    }
     let handle =
         agent.run(&shared.tasks).await.map_err(|error| Failure::failed("the agent cannot start", &error))?;
     Ok(handle.logs)
 }
 
-/// Reads logs of this process's own agent, once there is one.
+async fn network(config: muster_network::Config, client: Client, shared: &Shared) -> Result<(), Failure> {
+    let informers = Informers::new(client, shared.tasks.clone());
+    let network = Network::build(config, &informers, shared.metrics.clone()).await.map_err(|error| {
+        let what = format!("the network of this node cannot be made: {}", chain(&error));
+        Failure::Coded(Code::NodeNetworkUnusable, what)
+    })?;
+    let _applied = network.run(&shared.tasks);
+    Ok(())
+}
+
+/// How long to rest after a network that could not be made.
+const NETWORK_RETRY: Duration = Duration::from_secs(5);
+
+/// Makes the network as soon as the Node has its part of the pod addresses. Until then the Node is not ready.
+fn network_when_assigned(config: NodeConfig, client: Client, shared: Shared) {
+    let tasks = shared.tasks.clone();
+    let token = tasks.shutdown_token();
+    tasks.spawn(Kind::Job, "network", async move {
+        let assigned = async {
+            loop {
+                let nodes: Api<Node> = Api::all(client.clone());
+                let assigned = |node: Option<&Node>| node.and_then(pod_cidr).is_some();
+                let seen = await_condition(nodes, &config.machine, assigned).await;
+                if let Some(range) = seen.ok().flatten().as_ref().and_then(pod_cidr) {
+                    match network(network_config(&config, &range), client.clone(), &shared).await {
+                        Ok(()) => return,
+                        Err(failure) => tracing::warn!(%failure, "the network is tried again"),
+                    }
+                }
+                tokio::time::sleep(NETWORK_RETRY).await;
+            }
+        };
+        token.run_until_cancelled(assigned).await;
+    });
+}
+
+fn pod_cidr(node: &Node) -> Option<String> {
+    let range = node.spec.as_ref()?.pod_cidr.clone()?;
+    range.parse::<ipnet::Ipv4Net>().is_ok().then_some(range)
+}
+
+/// Reads logs of this process's own agent, once there is one, and of other machines over their agents' ports.
 pub(crate) struct OwnNode {
     clock: SharedClock,
+    machine: String,
     logs: Arc<OnceLock<Logs>>,
+    others: OnceLock<AgentDialer>,
 }
 
 impl OwnNode {
-    pub(crate) fn new(clock: SharedClock) -> Self {
-        Self { clock, logs: Arc::default() }
+    pub(crate) fn new(clock: SharedClock, machine: String) -> Self {
+        Self { clock, machine, logs: Arc::default(), others: OnceLock::new() }
+    }
+
+    /// How other machines are reached.
+    pub(crate) fn others(&self, dialer: AgentDialer) {
+        if self.others.set(dialer).is_err() {
+            tracing::error!("the way to other machines was set twice");
+        }
     }
 
     /// Where the agent's logs are put when it has started.
@@ -222,7 +292,10 @@ fn wanted(options: &LogOptions) -> Options {
 
 impl NodeDialer for OwnNode {
     fn logs(&self, node: &str, options: LogOptions) -> BoxFuture<'static, Result<ByteStream, DialError>> {
-        Box::pin(std::future::ready(self.open(node, &options)))
+        match self.others.get().filter(|_| node != self.machine) {
+            Some(others) => others.logs(node, options),
+            None => Box::pin(std::future::ready(self.open(node, &options))),
+        }
     }
 }
 

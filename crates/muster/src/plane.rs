@@ -5,20 +5,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use kube::Client;
-use muster_apiserver::pki::{Pki, ServingNames};
-use muster_apiserver::{ApiServer, Config, Identity, InProcess, NodeDialer, Object, Parts, Tls};
+use muster_apiserver::pki::{Pki, ServingNames, Subject};
+use muster_apiserver::{AgentDialer, ApiServer, Config, Identity, InProcess, NodeDialer, Object, Parts, Tls};
 use muster_base::clock::SharedClock;
+use muster_base::error::chain;
 use muster_base::task::{Kind, Tasks};
 use muster_control::{Informers, Metrics};
 use muster_scheduler::Scheduler;
 use muster_store::Store;
 use muster_workloads::Workloads;
+use muster_workloads::certificate::Signer;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
 use crate::failure::{Code, Failure};
-use crate::rights;
+use crate::{node, rights};
 
 /// Bytes of events each resource keeps for watchers that resume.
 const RING_BYTES: usize = 4 << 20;
@@ -50,9 +52,11 @@ impl Shared {
 /// The running control plane.
 pub(crate) struct Plane {
     server: ApiServer,
-    pki: Pki,
+    pki: Arc<Pki>,
     tls: Tls,
     port: u16,
+    /// Whether it listens on every address.
+    everywhere: bool,
     address: String,
     shared: Shared,
 }
@@ -96,6 +100,9 @@ impl Plane {
         let api = Config::new(SocketAddr::new(IpAddr::V4(config.pods_reach), bound.port()));
         let mut addresses = api.serving_addresses();
         addresses.push(bound.ip());
+        if bound.ip().is_unspecified() {
+            addresses.extend(own_addresses());
+        }
         let host =
             nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let names = ServingNames { dns: if host.is_empty() { Vec::new() } else { vec![host] }, addresses };
@@ -122,9 +129,18 @@ impl Plane {
             .await
             .map_err(|error| Failure::failed("cannot create the roles of Muster's parts", &error))?;
         let tls = pki.tls().map_err(|e| failed(&e))?;
-        let host = if bound.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { bound.ip() };
+        let everywhere = bound.ip().is_unspecified();
+        let host = if everywhere { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { bound.ip() };
         let address = format!("https://{}", SocketAddr::new(host, bound.port()));
-        let plane = Self { server, pki, tls, port: bound.port(), address, shared: shared.clone() };
+        let plane = Self {
+            server,
+            pki: Arc::new(pki),
+            tls,
+            port: bound.port(),
+            everywhere,
+            address,
+            shared: shared.clone(),
+        };
         plane.write_kubeconfig(
             &kubeconfig(&config.data_dir),
             &Identity::new("muster:admin", &["system:masters"]),
@@ -143,8 +159,11 @@ impl Plane {
         });
     }
 
-    /// Serves the API on a further address of this machine.
-    pub(crate) async fn serve_also(&self, address: Ipv4Addr) -> Result<(), Failure> {
+    /// Serves the API where the pods of this machine reach it too, unless it listens everywhere already.
+    pub(crate) async fn serve_to_pods(&self, address: Ipv4Addr) -> Result<(), Failure> {
+        if self.everywhere {
+            return Ok(());
+        }
         let listener = bind(SocketAddr::new(IpAddr::V4(address), self.port)).await?;
         self.serve(listener);
         Ok(())
@@ -162,11 +181,28 @@ impl Plane {
         Client::new(InProcess::new(self.server.clone(), Identity::component(component)), "default")
     }
 
+    /// A client of the agent of this machine, without a socket: its rights are those of any machine's agent.
+    pub(crate) fn node_client(&self, machine: &str) -> Client {
+        Client::new(InProcess::new(self.server.clone(), Identity::node(machine)), "default")
+    }
+
+    /// The way to the agents of other machines.
+    pub(crate) fn agent_dialer(&self) -> Result<AgentDialer, Failure> {
+        let who = Identity::new("kube-apiserver", &["system:masters"]);
+        let tls = self
+            .pki
+            .agent_tls(&who, self.shared.clock.now())
+            .map_err(|error| Failure::failed("cannot make the key towards the agents", &error))?;
+        Ok(AgentDialer::new(self.server.store().clone(), tls, self.shared.tasks.clone()))
+    }
+
     /// Starts the workload controllers and the scheduler.
     pub(crate) fn start_controllers(&self) {
         let shared = &self.shared;
         let config = muster_workloads::Config {
             root_ca: Some(self.pki.authority_pem().into()),
+            pod_addresses: Some(node::pod_addresses()),
+            signer: Some(signer(Arc::clone(&self.pki))),
             ..muster_workloads::Config::default()
         };
         let informers = Informers::new(self.client(muster_workloads::rules::INFORMERS), shared.tasks.clone());
@@ -178,6 +214,20 @@ impl Plane {
         let scheduler = muster_scheduler::Config::default();
         Scheduler::build(scheduler, self.client(rights::SCHEDULER), &informers, clock()).start(&shared.tasks);
     }
+}
+
+/// Signs what was approved, for the subjects that each signer is for.
+fn signer(pki: Arc<Pki>) -> Signer {
+    Signer::new(move |request, now| {
+        let which = if request.signer == muster_api::join::SIGNER { Subject::Agent } else { Subject::User };
+        pki.sign_client(&request.pem, which, request.lifetime, now).map_err(|error| chain(&error))
+    })
+}
+
+/// Every address of this machine, for an API that listens on all of them.
+fn own_addresses() -> Vec<IpAddr> {
+    let found = nix::ifaddrs::getifaddrs().into_iter().flatten();
+    found.filter_map(|interface| Some(IpAddr::V4(interface.address?.as_sockaddr_in()?.ip()))).collect()
 }
 
 fn exposition(registry: &Registry) -> String {

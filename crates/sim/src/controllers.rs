@@ -124,6 +124,7 @@ impl Controllers {
             root_ca: None,
             // Each imagined runtime has its own range.
             pod_addresses: None,
+            signer: None,
             node_limits: Limits::default(),
         };
         let client_for = |component: &str| self.engine_client(component);

@@ -1,12 +1,9 @@
 //! What each identity may do here: the tables of the components themselves, and of the fleet, the doctors and the agents
 //! what their work takes.
 
-use kube::Client;
 use muster_apiserver::authz::Rule;
 use muster_apiserver::bootstrap::BootstrapError;
 use muster_apiserver::{ApiServer, Identity};
-use muster_control::rest::{Rest, path};
-use serde_json::json;
 
 pub(crate) const FLEET: &str = "fleet";
 pub(crate) const DOCTOR: &str = "doctor";
@@ -65,26 +62,6 @@ pub(crate) async fn ensure(server: &ApiServer) -> Result<(), BootstrapError> {
         roles.push((component, rows));
     }
     server.ensure_component_roles(&roles).await
-}
-
-/// What an agent may do beyond a node's rights: take orders and report what its machine is made of.
-pub(crate) async fn ensure_agents(admin: &Client) -> Result<(), kube::Error> {
-    let rest = Rest::new(admin.clone());
-    let rbac = "rbac.authorization.k8s.io/v1";
-    let name = "muster:agents";
-    let row = |resources: &[&str], verbs: &[&str]| json!({"apiGroups": [MUSTER], "resources": resources, "verbs": verbs});
-    let role = json!({"apiVersion": rbac, "kind": "ClusterRole", "metadata": {"name": name}, "rules": [
-        row(&["orders"], &["get", "list", "watch"]),
-        row(&["machines"], &["get"]),
-        row(&["pauses"], &["list"]),
-        row(&["orders/status", "inventories/status"], &["patch"]),
-        row(&["inventories"], &["get", "create"]),
-    ]});
-    rest.create(&path(rbac, "", "clusterroles", ""), &role).await?;
-    let binding = json!({"apiVersion": rbac, "kind": "ClusterRoleBinding", "metadata": {"name": name},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "system:nodes"}]});
-    rest.create(&path(rbac, "", "clusterrolebindings", ""), &binding).await.map(|_| ())
 }
 
 /// The scheduler bears the name clients know it by; every other component is a part of Muster.

@@ -89,7 +89,6 @@ impl World {
         rights::ensure(&server).await.expect("the roles of the components");
         let plain = Arc::new(Faults::new(options.seed, "admin"));
         let admin = wire::client(&server, Identity::new("admin", &["system:masters"]), &plain);
-        rights::ensure_agents(&admin).await.expect("the role of the agents");
         install::crds(&admin, muster_api::crds::all()).await.expect("Muster's kinds");
         muster_machines::builtin::ensure(&admin).await.expect("the role worker");
         muster_workflow::builtin::ensure(&admin).await.expect("the built-in workflows");

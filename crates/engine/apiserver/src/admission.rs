@@ -6,9 +6,11 @@ mod node;
 mod pod;
 mod priority;
 mod rbac;
+mod restriction;
 mod runtime_class;
 mod service;
 mod service_account;
+mod signing;
 
 use serde_json::{Value, json};
 
@@ -43,7 +45,9 @@ pub(crate) async fn create(
     target: &Target,
     value: &mut Value,
 ) -> Result<Option<Hold>, Refusal> {
+    restriction::create(call, target, value)?;
     match &*target.served.resource {
+        signing::RESOURCE => signing::note_requestor(call, value),
         "services" => {
             value["status"] = json!({"loadBalancer": {}});
             return service::create(server, target, value).await.map(Some);
@@ -69,6 +73,7 @@ pub(crate) async fn update(
         }
         // As upstream, on updates too: who replaces the list does not take these away.
         "pods" if target.subresource.is_empty() => pod::tolerate(new),
+        signing::RESOURCE => signing::update(server, call, target, old, new)?,
         custom::RESOURCE => custom::admit(server, target, new, Some(old))?,
         _ => rbac::check(server, call, target, new, Some(old))?,
     }

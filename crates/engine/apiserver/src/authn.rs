@@ -1,5 +1,6 @@
 //! Who is asking: client certificates, service-account tokens, impersonation.
 
+mod bootstrap;
 mod impersonate;
 mod jwt;
 mod tokens;
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+pub(crate) use bootstrap::accept as accept_joining;
 pub use impersonate::{impersonated, wants};
 pub use jwt::{SigningKey, SigningKeyError};
 pub use tokens::{Bound, Claims, TokenRequest, Tokens};

@@ -14,6 +14,7 @@ use muster_store::Store;
 
 pub use escalate::Grant;
 pub use index::{RbacIndex, Subject};
+pub(crate) use node::node_of;
 pub use review::{Review, ReviewSubject};
 pub use rules::Rule;
 

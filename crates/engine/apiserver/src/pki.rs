@@ -4,6 +4,7 @@ mod agents;
 mod authority;
 mod files;
 mod kubeconfig;
+mod requests;
 
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::authn::{Identity, SigningKey};
 use authority::Authority;
+pub use requests::Subject;
 
 /// A certificate with its key, as PEM texts.
 #[derive(Clone, Debug)]
@@ -76,6 +78,12 @@ pub enum PkiError {
         user: String,
         /// How many groups were asked for.
         groups: usize,
+    },
+    /// The signer that was asked does not sign for this subject.
+    #[error("this signer does not sign for {user:?} with its groups")]
+    Subject {
+        /// For whom it was asked.
+        user: String,
     },
     /// TLS does not take the certificates.
     #[error("TLS refuses the certificates")]

@@ -27,6 +27,9 @@ pub(crate) const SLICES: Resource =
     Resource { group_version: "discovery.k8s.io/v1", plural: "endpointslices" };
 pub(crate) const BUDGETS: Resource = Resource { group_version: "policy/v1", plural: "poddisruptionbudgets" };
 
+pub(crate) const SIGNING_REQUESTS: Resource =
+    Resource { group_version: "certificates.k8s.io/v1", plural: "certificatesigningrequests" };
+
 /// A write that the API did not take.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {

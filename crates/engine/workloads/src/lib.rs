@@ -4,10 +4,11 @@
 //! Each is a pure `plan` and a thin pass around it, driven by shared informers over slim views. Each has an identity of
 //! its own, allowed exactly what [`rules`] lists. They run against any Kubernetes API; [`Workloads`] builds them all.
 //!
-//! Not here: StatefulSets, Jobs, CronJobs, horizontal scaling, volumes, certificate signing, the old Endpoints kind.
+//! Not here: StatefulSets, Jobs, CronJobs, horizontal scaling, volumes, the old Endpoints kind.
 //! A DaemonSet with `maxSurge` is not rolled but told so; its past revisions are not kept.
 pub mod apps;
 pub mod budget;
+pub mod certificate;
 mod expectations;
 pub mod garbage;
 mod index;

@@ -31,6 +31,7 @@ const TABLE: &[(&str, &[Rule])] = &[
             rule("discovery.k8s.io", &["endpointslices"], READ),
             rule("coordination.k8s.io", &["leases"], READ),
             rule("policy", &["poddisruptionbudgets"], READ),
+            rule("certificates.k8s.io", &["certificatesigningrequests"], READ),
         ],
     ),
     (
@@ -70,6 +71,14 @@ const TABLE: &[(&str, &[Rule])] = &[
     ),
     ("node-controller", &[rule("", &["nodes", "nodes/status", "pods/status"], &["patch"]), EVENTS]),
     ("disruption-controller", &[rule("policy", &["poddisruptionbudgets/status"], &["patch"])]),
+    (
+        "certificate-controller",
+        &[
+            rule("certificates.k8s.io", &["certificatesigningrequests"], &["delete"]),
+            rule("certificates.k8s.io", &["certificatesigningrequests/status"], &["patch"]),
+            rule("certificates.k8s.io", &["signers"], &["sign"]),
+        ],
+    ),
     ("node-address-controller", &[rule("", &["nodes"], &["patch"])]),
     (
         "taint-eviction-controller",

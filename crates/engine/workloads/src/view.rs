@@ -9,6 +9,7 @@ use kube::core::{ClusterResourceScope, NamespaceResourceScope};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub mod certificate;
 pub mod node;
 pub mod pod;
 pub mod service;

@@ -12,6 +12,8 @@ use crate::apps::daemonset::pass::DaemonSets;
 use crate::apps::deployment::pass::Deployments;
 use crate::apps::replicaset::pass::ReplicaSets;
 use crate::budget::pass::Budgets;
+use crate::certificate::Signer;
+use crate::certificate::pass::Certificates;
 use crate::garbage::pass::Garbage;
 use crate::garbage::watch::{Watches, World};
 use crate::index::Index;
@@ -28,6 +30,8 @@ pub struct Config {
     pub root_ca: Option<Arc<str>>,
     /// The range of pod addresses to divide among the nodes; `None` if something else gives them out.
     pub pod_addresses: Option<Range>,
+    /// Signs approved requests for client certificates; `None` if something else does.
+    pub signer: Option<Signer>,
     /// When a silent node counts as lost, and how fast its pods are moved.
     pub node_limits: Limits,
 }
@@ -88,6 +92,7 @@ impl Workloads {
         sets(&mut builder);
         services(&mut builder);
         nodes(&mut builder, &config);
+        certificates(&mut builder, config.signer.clone());
         namespaces(&mut builder, config);
         garbage(&mut builder);
         Workloads { ready: builder.ready, starts: builder.starts }
@@ -154,6 +159,13 @@ fn nodes(builder: &mut Builder<'_>, config: &Config) {
         let pass = Addresses::new(builder.kit("node-address-controller"), range, &nodes, &queue);
         builder.add("node-address", 1, queue, pass);
     }
+}
+
+fn certificates(builder: &mut Builder<'_>, signer: Option<Signer>) {
+    let Some(signer) = signer else { return };
+    let (requests, queue) = (builder.informer(), Queue::new());
+    let pass = Certificates::new(builder.kit("certificate-controller"), signer, &requests, &queue);
+    builder.add("certificate", 1, queue, pass);
 }
 
 fn namespaces(builder: &mut Builder<'_>, config: Config) {

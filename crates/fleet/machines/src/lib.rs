@@ -8,6 +8,7 @@ mod census;
 mod config;
 pub mod history;
 pub mod import;
+mod join;
 mod ledger;
 mod machine;
 mod problem;
@@ -18,6 +19,7 @@ use muster_base::task::Tasks;
 use muster_control::{Informers, Metrics};
 
 pub use config::Config;
+pub use join::start as start_joining;
 
 /// What each part of this crate stands on.
 #[derive(Clone)]

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
+use muster_api::GoDuration;
 use muster_machines::import::netbox::Mapping;
 
-use super::ClientArgs;
+use super::{ClientArgs, Format, OutputArgs};
 
 /// What a file of machines is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -68,6 +69,75 @@ impl ImportArgs {
             oob_bmc: self.oob_bmc.clone(),
         }
     }
+}
+
+pub(crate) const AGENT_HELP: &str = "\
+With --server, --token and --ca-hash a new machine joins: it gets a certificate of its own, kept under the data directory
+and renewed in time. Started again, the agent needs the data directory only.
+
+Examples:
+  muster agent --server https://10.0.0.1:6443 --token ID.SECRET --ca-hash sha256:HASH
+  muster agent --kubeconfig /etc/kubernetes/admin.conf --node-address 10.0.0.7";
+
+/// How a new machine finds its cluster and is let in.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct JoinArgs {
+    /// Address of the cluster to join
+    #[arg(long, value_name = "URL", requires = "token")]
+    pub(crate) server: Option<String>,
+    /// One-time token of `muster token create`
+    #[arg(long, value_name = "TOKEN", requires = "ca_hash")]
+    pub(crate) token: Option<String>,
+    /// Hash of the public key of the cluster's authority
+    #[arg(long, value_name = "sha256:HASH", requires = "server")]
+    pub(crate) ca_hash: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token that lets one new machine join, once
+    #[command(
+        after_help = "Examples:\n  muster token create\n  muster token create --machine db-07 --ttl 10m\n  muster token create --site a --role worker --server https://10.0.0.1:6443"
+    )]
+    Create(TokenCreateArgs),
+    /// List the tokens that were not used yet
+    #[command(after_help = "Example:\n  muster token list")]
+    List(OutputArgs),
+    /// Take a token back
+    #[command(after_help = "Example:\n  muster token revoke abc123")]
+    Revoke(TokenRevokeArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TokenCreateArgs {
+    /// How long it lasts
+    #[arg(long, default_value = "1h", value_name = "DURATION")]
+    pub(crate) ttl: GoDuration,
+    /// The only machine it is for; such a machine may join again
+    #[arg(long, value_name = "NAME")]
+    pub(crate) machine: Option<String>,
+    /// Site at which a machine that nobody expected is taken in; else such a machine is refused
+    #[arg(long, value_name = "SITE")]
+    pub(crate) site: Option<String>,
+    /// Role of a machine that nobody expected
+    #[arg(long, value_name = "ROLE", requires = "site")]
+    pub(crate) role: Option<String>,
+    /// Address at which the new machine reaches the cluster; else that of the kubeconfig
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// Output format
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub(crate) output: Format,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TokenRevokeArgs {
+    /// The token, or its first half
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
 }
 
 fn role_mapping(text: &str) -> Result<(String, Mapping), String> {

@@ -44,6 +44,8 @@ pub(crate) struct FleetClients {
     pub(crate) bmc: Client,
     /// The history's.
     pub(crate) history: Client,
+    /// Lets machines join.
+    pub(crate) joining: Client,
 }
 
 /// Runs until told to end, or until leadership is lost.
@@ -62,7 +64,8 @@ pub(crate) async fn run(args: ControllersArgs) -> Result<(), Failure> {
         machines: client.clone(),
         workflow: client.clone(),
         bmc: client.clone(),
-        history: client,
+        history: client.clone(),
+        joining: client,
     };
     let lost = start(&clients, &clock(), &tasks, &Metrics::default(), config);
     tokio::select! {
@@ -132,6 +135,7 @@ pub(crate) fn start(
     tasks.spawn(Kind::Job, "fleet leadership", async move {
         let begin = || async {
             let informers = Informers::new(clients.machines.clone(), all.clone());
+            muster_machines::start_joining(&clients.joining, &informers, &clock, &all, &metrics, &machines);
             muster_machines::start(&informers, &clock, &all, &metrics, machines);
             let informers = Informers::new(clients.workflow.clone(), all.clone());
             muster_workflow::start(&informers, &clock, &all, &metrics, workflow);

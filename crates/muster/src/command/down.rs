@@ -12,7 +12,7 @@ use super::up::{NODE_OFF, PID};
 use super::{clock, machine_name};
 use crate::cli::DownArgs;
 use crate::failure::Failure;
-use crate::node::{self, NodeConfig};
+use crate::node::{self, NodeConfig, PodRange};
 use crate::output;
 
 /// How long the process may take to drain.
@@ -81,6 +81,7 @@ async fn take_back(data_dir: &Path) -> Result<(), Failure> {
         runtime: node::runtime(None),
         address: node::GATEWAY,
         logs: None,
+        pods: PodRange::First,
     };
     muster_agent::remove(&node::agent_config(&config), &clock())
         .await
@@ -92,9 +93,9 @@ async fn take_back(data_dir: &Path) -> Result<(), Failure> {
 
 /// Deletes only what is known to be Muster's.
 fn purge(data_dir: &Path) -> Result<(), Failure> {
-    if !data_dir.join("store").is_dir() {
+    if !data_dir.join("store").is_dir() && !data_dir.join(super::agent::CREDENTIALS).is_file() {
         return Err(Failure::Refused(format!(
-            "{} holds no store of Muster's: it is not deleted; remove it yourself if you are sure",
+            "{} holds no store and no agent of Muster's: it is not deleted; remove it yourself if you are sure",
             data_dir.display()
         )));
     }

@@ -58,10 +58,11 @@ pub(crate) async fn run(settings: Settings) -> Result<(), Failure> {
     let machine = machine_name(settings.machine.clone())?;
     let (data_dir, store, port, bound) = take(&settings).await?;
     let shared = Shared::new(clock());
-    let own_node = Arc::new(OwnNode::new(clock()));
+    let own_node = Arc::new(OwnNode::new(clock(), machine.clone()));
     let slot = own_node.slot();
-    let config = PlaneConfig { data_dir: data_dir.clone(), pods_reach: node::GATEWAY };
-    let plane = Plane::start(&config, store, bound, &shared, own_node).await?;
+    let config = PlaneConfig { data_dir: data_dir.clone(), pods_reach: reach(bound) };
+    let plane = Plane::start(&config, store, bound, &shared, Arc::clone(&own_node) as _).await?;
+    own_node.others(plane.agent_dialer()?);
     write(&data_dir.join(PID), &std::process::id().to_string())?;
     plane.start_controllers();
     let fleet = plane.client(rights::FLEET);
@@ -75,6 +76,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), Failure> {
         workflow: plane.client(rights::WORKFLOW),
         bmc: plane.client(rights::BMC),
         history: plane.client(rights::HISTORY),
+        joining: plane.client(rights::JOINING),
     };
     let history = muster_history::Config::new(data_dir.join("history"));
     // One process holds the data directory, so a former life of it is not waited for.
@@ -87,6 +89,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), Failure> {
         runtime: node::runtime(settings.container_runtime_endpoint),
         address: node::own_address(),
         logs: None,
+        pods: node::PodRange::First,
     };
     start_node_part(settings.node, &plane, &config, &shared, &slot).await?;
     let ended = tokio::select! {
@@ -95,6 +98,14 @@ pub(crate) async fn run(settings: Settings) -> Result<(), Failure> {
     };
     remove_file(&data_dir.join(PID))?;
     ended
+}
+
+/// Where pods reach the API: pods of other machines can only where others can.
+fn reach(listen: std::net::SocketAddr) -> std::net::Ipv4Addr {
+    match listen.ip() {
+        std::net::IpAddr::V4(ip) if !ip.is_loopback() && !ip.is_unspecified() => ip,
+        std::net::IpAddr::V4(_) | std::net::IpAddr::V6(_) => node::GATEWAY,
+    }
 }
 
 /// The node part, or the reason why it is off where `muster status` finds it.
@@ -127,10 +138,10 @@ async fn start_node(
     shared: &Shared,
     slot: &OnceLock<Logs>,
 ) -> Result<(), Failure> {
-    let clients = (plane.client(rights::AGENT), plane.client(rights::NETWORK));
+    let clients = (plane.node_client(&config.machine), plane.client(rights::NETWORK));
     let logs = node::start(config, clients.0, clients.1, shared).await?;
     remove_file(&config.data_dir.join(NODE_OFF))?;
-    plane.serve_also(node::GATEWAY).await?;
+    plane.serve_to_pods(node::GATEWAY).await?;
     if slot.set(logs).is_err() {
         tracing::error!("the node part was started twice");
     }

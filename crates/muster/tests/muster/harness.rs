@@ -81,6 +81,10 @@ impl Namespace {
         namespace
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.0
+    }
+
     /// A command that runs inside.
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");

@@ -10,6 +10,7 @@ mod bmc;
 mod crash;
 mod foreign;
 mod harness;
+mod join;
 mod kubectl;
 mod log;
 mod refusals;

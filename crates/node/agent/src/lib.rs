@@ -21,3 +21,4 @@ mod volume;
 
 pub use agent::{Agent, BuildError, Handle, RemoveError, SocketError, StartError, remove};
 pub use config::{Config, Fleet, LogServer, RuntimeChoice, Start};
+pub use node::join;

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::runtime::{Runtime, RuntimeStatus};
 
+pub mod join;
 mod lease;
 mod object;
 

@@ -1,8 +1,11 @@
-//! What a node's agent may do: the rules of `system:node`, and of the rest only what its own pods need.
+//! What a node's agent may do: the rules of `system:node` and what a machine's agent needs of Muster's kinds; of the rest
+//! only what its own pods, its own orders and its own facts need.
 
 use std::sync::LazyLock;
 
-use muster_store::Store;
+use muster_api::order::{Executor, Verb};
+use muster_store::{Key, Store};
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::{Attributes, Decision, Rule};
@@ -15,17 +18,40 @@ const PREFIX: &str = "system:node:";
 
 static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| roles::rules("system:node"));
 
+const READ: &[&str] = &["get", "list", "watch"];
+
+/// What agents read of Muster's kinds and, for the network of their node, of Kubernetes'.
+const READS: &[(&str, &str)] = &[
+    ("discovery.k8s.io", "endpointslices"),
+    (muster_api::GROUP, "hardwareprofiles"),
+    (muster_api::GROUP, "inventories"),
+    (muster_api::GROUP, "machineroles"),
+    (muster_api::GROUP, "machines"),
+    (muster_api::GROUP, "orders"),
+    (muster_api::GROUP, "pauses"),
+];
+
+/// The node whose agent it is.
+pub(crate) fn node_of(who: &Identity) -> Option<&str> {
+    let node = who.user.strip_prefix(PREFIX)?;
+    who.groups.iter().any(|group| group == GROUP).then_some(node)
+}
+
 /// Decides for nodes; `None` for anybody else.
 pub(super) fn decide(store: &Store<Object>, who: &Identity, what: &Attributes) -> Option<Decision> {
-    let node = who.user.strip_prefix(PREFIX)?;
-    if !who.groups.iter().any(|group| group == GROUP) {
-        return None;
+    let node = node_of(who)?;
+    let reads = READ.contains(&what.verb.as_str());
+    let is_readable = READS.contains(&(what.group.as_str(), what.resource.as_str()));
+    if reads && is_readable && what.subresource.is_empty() {
+        return Some(Decision::Allow(String::new()));
+    }
+    if what.group == muster_api::GROUP {
+        return Some(ours(store, node, what));
     }
     if !RULES.iter().any(|rule| rule.allows(what)) {
         return Some(Decision::Deny(String::new()));
     }
     let deny = |why: &str| Some(Decision::Deny(why.to_owned()));
-    let reads = ["get", "list", "watch"].contains(&what.verb.as_str());
     match what.resource.as_str() {
         "secrets" | "configmaps" | "persistentvolumeclaims" | "serviceaccounts" => {
             if !what.name.is_empty() && used_by_pods(store, node, what) {
@@ -48,8 +74,32 @@ pub(super) fn decide(store: &Store<Object>, who: &Identity, what: &Attributes) -
     }
 }
 
+/// Observed state of its own machine, and nothing of what is intended. That an Inventory is created under the machine's
+/// own name is seen to at admission.
+fn ours(store: &Store<Object>, node: &str, what: &Attributes) -> Decision {
+    let writes = ["patch", "update"].contains(&what.verb.as_str());
+    let allowed = match (what.resource.as_str(), what.subresource.as_str()) {
+        ("inventories", "") => what.verb == "create",
+        ("inventories", "status") => writes && what.name == node,
+        ("orders", "status") => writes && own_order(store, node, &what.name),
+        _ => false,
+    };
+    if allowed {
+        return Decision::Allow(String::new());
+    }
+    Decision::Deny(format!("node '{node}' writes its own Inventory and the answers to its own Orders only"))
+}
+
+/// Whether the order is the agent's to answer: its machine's, and not the management controller's.
+fn own_order(store: &Store<Object>, node: &str, name: &str) -> bool {
+    let Some(order) = store.get(&Key::new("orders.muster.dev", "", name)) else { return true };
+    let document = order.value.stored_document(order.revision.get());
+    let verb = Verb::deserialize(&document["spec"]["verb"]);
+    document["spec"]["machine"] == node && verb.is_ok_and(|verb| verb.executor() == Executor::Agent)
+}
+
 fn own_pod(store: &Store<Object>, node: &str, what: &Attributes) -> bool {
-    let key = muster_store::Key::new("pods", what.namespace.as_str(), what.name.as_str());
+    let key = Key::new("pods", what.namespace.as_str(), what.name.as_str());
     // An absent pod is answered as such by the handler; to a node that is no secret.
     store.get(&key).is_none_or(|pod| pod.value.header().field("spec.nodeName") == Some(node))
 }

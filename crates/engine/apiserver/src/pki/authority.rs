@@ -83,6 +83,10 @@ impl Authority {
         Ok(Credentials { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
     }
 
+    pub(super) fn signs(&self, request: &rcgen::CertificateSigningRequestParams) -> Result<String, PkiError> {
+        Ok(request.signed_by(&self.issuer).map_err(failed("a client certificate"))?.pem())
+    }
+
     pub(super) fn client(&self, who: &Identity, now: Timestamp) -> Result<Credentials, PkiError> {
         let mut params = params(&who.user, now, LEAF_DAYS);
         let named: Vec<&String> =

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::metrics::Answered;
 use super::{ApiServer, Reply, body, plain, reply};
-use crate::authn::{Identity, impersonated, wants};
+use crate::authn::{Identity, accept_joining, impersonated, wants};
 use crate::authz::Attributes;
 use crate::request::{Accept, Query, RequestInfo, Syntax};
 use crate::rest::{self, Call};
@@ -33,7 +33,14 @@ impl ApiServer {
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(Refusal::unauthorized());
         }
-        self.0.tokens.accept(token.trim(), &[]).map(|claims| claims.identity).map_err(|reason| {
+        let token = token.trim();
+        if let Some((id, secret)) = muster_api::join::token_parts(token) {
+            return accept_joining(&self.0.store, id, secret, self.0.clock.now()).map_err(|reason| {
+                debug!(id, reason, "a joining token was refused");
+                Refusal::unauthorized()
+            });
+        }
+        self.0.tokens.accept(token, &[]).map(|claims| claims.identity).map_err(|reason| {
             debug!(%reason, "a bearer token was refused");
             Refusal::unauthorized()
         })

@@ -268,7 +268,7 @@ impl Cluster {
         let client_for = |component: &str| self.upstream.client(component);
         let node_limits = Limits { silence: Duration::from_secs(4), ..Limits::default() };
         let pod_addresses = Some(Range::parse("10.244.0.0/16", 24).unwrap());
-        let config = Config { root_ca: Some(PEM.into()), pod_addresses, node_limits };
+        let config = Config { root_ca: Some(PEM.into()), pod_addresses, signer: None, node_limits };
         let workloads = Workloads::build(config, &client_for, informers, clock, Metrics::default());
         workloads.start(&self.tasks);
     }
