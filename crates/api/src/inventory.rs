@@ -24,6 +24,8 @@ pub mod bmc;
     printcolumn(name = "Serial", type_ = "string", json_path = ".status.serial"),
     printcolumn(name = "Kernel", type_ = "string", json_path = ".status.kernel"),
     printcolumn(name = "Observed", type_ = "date", json_path = ".status.observedAt"),
+    printcolumn(name = "Model", type_ = "string", json_path = ".status.model", priority = 1),
+    printcolumn(name = "Missing", type_ = "string", json_path = ".status.missing", priority = 1),
     printcolumn(name = "Boot-ID", type_ = "string", json_path = ".status.bootID", priority = 1)
 )]
 pub struct InventorySpec {}
@@ -56,6 +58,12 @@ pub struct InventoryStatus {
     /// Serial number of the machine; empty where the firmware tells none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub serial: String,
+    /// Model name, as the firmware tells it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub model: String,
+    /// Version of the firmware.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub firmware: String,
     /// Parts the profile demands that were not found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,

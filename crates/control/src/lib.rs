@@ -6,6 +6,7 @@
 mod driver;
 pub mod events;
 pub mod expression;
+pub mod hardware;
 mod informer;
 pub mod install;
 mod lease;

@@ -26,6 +26,7 @@ fn fleet() -> Vec<Rule> {
         "machines/status",
         "sites/status",
         "racks/status",
+        "hardwareprofiles/status",
         "machineroles/status",
         "problems/status",
         "workflows/status",

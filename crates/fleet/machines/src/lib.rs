@@ -12,6 +12,7 @@ mod join;
 mod ledger;
 mod machine;
 mod problem;
+mod profile;
 
 use kube::Client;
 use muster_base::clock::SharedClock;
@@ -46,4 +47,5 @@ pub fn start(informers: &Informers, clock: &SharedClock, tasks: &Tasks, metrics:
     problem::start(&context);
     ledger::start(&context);
     census::start(&context);
+    profile::start(&context);
 }

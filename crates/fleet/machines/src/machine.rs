@@ -3,6 +3,8 @@
 mod holders;
 mod plan;
 
+use std::sync::Arc;
+
 use kube::Api;
 use kube::ResourceExt as _;
 use kube::api::PostParams;
@@ -63,7 +65,16 @@ impl Intake {
         self.on_named(&self.sites, queue, |machine| &machine.spec.site);
         self.on_named(&self.racks, queue, |machine| &machine.spec.rack);
         self.on_named(&self.roles, queue, |machine| &machine.spec.role);
-        self.on_named(&self.profiles, queue, |machine| &machine.spec.profile);
+        let (to, machines) = (queue.clone(), self.machines.clone());
+        self.profiles.on_change(move |change| {
+            let spec = |profile: &Option<Arc<HardwareProfile>>| profile.as_ref().map(|p| p.spec.clone());
+            if spec(&change.old) == spec(&change.new) {
+                return;
+            }
+            for machine in machines.filtered(|machine| machine.spec.profile == change.key.name) {
+                to.add(ObjectKey::of(&*machine), Cause::Watch);
+            }
+        });
     }
 
     /// What a machine names came, went or changed.
@@ -90,7 +101,7 @@ impl Intake {
             site: self.sites.get(&cluster(&machine.spec.site)).is_some(),
             rack: self.racks.get(&cluster(&machine.spec.rack)).map(|rack| rack.spec.site.clone()),
             role: self.roles.get(&cluster(&machine.spec.role)).is_some(),
-            profile: self.profiles.get(&cluster(&machine.spec.profile)).is_some(),
+            profile: self.profiles.get(&cluster(&machine.spec.profile)).map(|found| found.spec.clone()),
             serial_of: first(&serial),
             bmc_of: first(&bmc),
             inventory: self.inventories.get(&ObjectKey::of(machine)).and_then(|found| found.status.clone()),

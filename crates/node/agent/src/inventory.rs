@@ -48,6 +48,8 @@ pub fn observe(roots: &Roots, now: Timestamp) -> InventoryStatus {
         disks: disks(&roots.sys.join("block")),
         nics: nics(&roots.sys.join("class/net")),
         serial: serial(&roots.sys),
+        model: told(&roots.sys.join("class/dmi/id/product_name")),
+        firmware: told(&roots.sys.join("class/dmi/id/bios_version")),
         missing: Vec::new(),
         surplus: Vec::new(),
     }
@@ -129,6 +131,11 @@ fn nics(dir: &Path) -> Vec<Nic> {
 /// Vendors that do not fill it in leave phrases like these.
 const NO_SERIALS: &[&str] =
     &["", "None", "Not Specified", "To be filled by O.E.M.", "Default string", "0", "System Serial Number"];
+
+/// What the firmware tells, unless it is a phrase that stands for nothing.
+fn told(path: &Path) -> String {
+    Some(line(path)).filter(|text| !NO_SERIALS.contains(&text.as_str())).unwrap_or_default()
+}
 
 fn serial(sys: &Path) -> String {
     let files = [

@@ -6,8 +6,10 @@ use jiff::Timestamp;
 use muster_api::condition::{self, ACCEPTED, Status};
 use muster_api::inventory::InventoryStatus;
 use muster_api::machine::{HandsOff, MachineStatus, Phase, Transition};
+use muster_api::profile::{HardwareProfileSpec, MATCHES_PROFILE};
 use muster_api::{Condition, Machine};
 use muster_base::clock::elapsed;
+use muster_control::hardware::{self, Difference};
 
 /// What is known beyond the machine itself.
 #[derive(Clone, Debug)]
@@ -18,8 +20,8 @@ pub(crate) struct World {
     pub(crate) rack: Option<String>,
     /// Whether its role is there.
     pub(crate) role: bool,
-    /// Whether its profile is there.
-    pub(crate) profile: bool,
+    /// What its profile demands, where the profile is there.
+    pub(crate) profile: Option<HardwareProfileSpec>,
     /// Another machine that bears its serial number and keeps it.
     pub(crate) serial_of: Option<String>,
     /// Another machine that has its controller and keeps it.
@@ -51,6 +53,7 @@ pub(crate) fn plan(machine: &Machine, world: &World) -> Plan {
     if let Some(inventory) = &world.inventory {
         status.boot_id.clone_from(&inventory.boot_id);
     }
+    matches_profile(machine, world, &mut status);
     advance(machine, world, &mut status, good);
     let left_alone = machine.spec.hands_off.as_ref().filter(|hands_off| world.now < hands_off.until);
     say_why_it_waits(left_alone, &mut status);
@@ -61,6 +64,36 @@ pub(crate) fn plan(machine: &Machine, world: &World) -> Plan {
     let late = old.deadline.is_some_and(|deadline| deadline <= world.now) && status.phase != old.phase;
     let overdue = late.then_some(old.phase);
     Plan { overdue, status: (status != old || machine.status.is_none()).then_some(status), look_again }
+}
+
+/// Expected against observed. Nothing is said where either is not known.
+fn matches_profile(machine: &Machine, world: &World, status: &mut MachineStatus) {
+    let expected = world.profile.as_ref().filter(|_| !machine.spec.profile.is_empty());
+    let Some((expected, found)) = expected.zip(world.inventory.as_ref()) else {
+        status.conditions.retain(|condition| condition.r#type != MATCHES_PROFILE);
+        return;
+    };
+    let Difference { missing, surplus } = hardware::difference(expected, found);
+    let parts = [("missing: ", missing), ("surplus: ", surplus)];
+    let told: Vec<String> = parts
+        .into_iter()
+        .filter(|(_, parts)| !parts.is_empty())
+        .map(|(what, parts)| format!("{what}{}", parts.join(", ")))
+        .collect();
+    let (verdict, reason, message) = if told.is_empty() {
+        (Status::True, "AsExpected", format!("every part of {} is there", machine.spec.profile))
+    } else {
+        (Status::False, "PartsDiffer", told.join("; "))
+    };
+    let verdict = Condition {
+        r#type: MATCHES_PROFILE.to_owned(),
+        status: verdict,
+        reason: reason.to_owned(),
+        message,
+        last_transition_time: world.now,
+        observed_generation: machine.metadata.generation,
+    };
+    condition::set(&mut status.conditions, verdict);
 }
 
 /// While it is to be left alone an inspected machine is not installed, and says so; afterwards it says again why it is in
@@ -116,7 +149,7 @@ fn refusal(machine: &Machine, world: &World) -> Option<(&'static str, String)> {
     if !spec.role.is_empty() && !world.role {
         return Some(("UnknownRole", unknown("spec.role", "MachineRole", &spec.role)));
     }
-    if !spec.profile.is_empty() && !world.profile {
+    if !spec.profile.is_empty() && world.profile.is_none() {
         return Some(("UnknownProfile", unknown("spec.profile", "HardwareProfile", &spec.profile)));
     }
     if let Some(other) = &world.serial_of {

@@ -5,10 +5,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
-use muster_api::Inventory;
+use muster_api::{HardwareProfile, Inventory, Machine};
 use muster_api::inventory::{InventorySpec, InventoryStatus};
 use muster_base::clock::{SharedClock, elapsed};
 use muster_base::error::chain;
+use muster_control::hardware::difference;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -42,7 +43,7 @@ pub struct Reporter {
 
 /// The facts without their time.
 fn timeless(status: &InventoryStatus) -> InventoryStatus {
-    InventoryStatus { observed_at: None, missing: Vec::new(), surplus: Vec::new(), ..status.clone() }
+    InventoryStatus { observed_at: None, ..status.clone() }
 }
 
 impl Reporter {
@@ -51,7 +52,8 @@ impl Reporter {
         let mut told: Option<InventoryStatus> = None;
         loop {
             let now = self.clock.now();
-            let facts = observe(&self.roots, now);
+            let mut facts = observe(&self.roots, now);
+            self.compare(&mut facts).await;
             let fresh = told.as_ref().is_some_and(|told| {
                 timeless(told) == timeless(&facts)
                     && elapsed(told.observed_at.unwrap_or(Timestamp::UNIX_EPOCH), now) < REPEAT
@@ -72,6 +74,27 @@ impl Reporter {
         }
     }
 
+    /// Notes what differs from the machine's profile. Where that cannot be read, nothing is said of it.
+    async fn compare(&self, facts: &mut InventoryStatus) {
+        match tokio::time::timeout(LIMIT, self.profile()).await {
+            Ok(Ok(Some(profile))) => {
+                let difference = difference(&profile.spec, facts);
+                facts.missing = difference.missing;
+                facts.surplus = difference.surplus;
+            }
+            Ok(Ok(None)) | Err(_) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "the profile of this machine cannot be read"),
+        }
+    }
+
+    async fn profile(&self) -> Result<Option<HardwareProfile>, kube::Error> {
+        let machine = Api::<Machine>::all(self.client.clone()).get_opt(&self.machine).await?;
+        let Some(name) = machine.map(|machine| machine.spec.profile).filter(|name| !name.is_empty()) else {
+            return Ok(None);
+        };
+        Api::<HardwareProfile>::all(self.client.clone()).get_opt(&name).await
+    }
+
     async fn write(&self, facts: &InventoryStatus) -> Result<(), ReportError> {
         let api: Api<Inventory> = Api::all(self.client.clone());
         let write = async {
@@ -83,11 +106,10 @@ impl Reporter {
                     Err(error) => return Err(error),
                 }
             }
-            // What a profile makes of the facts belongs to somebody else.
             let mut status = serde_json::to_value(facts).map_err(kube::Error::SerdeError)?;
-            if let Some(fields) = status.as_object_mut() {
-                fields.retain(|name, _| name != "missing" && name != "surplus");
-            }
+            // A merge keeps what it does not name.
+            status["missing"] = json!(facts.missing);
+            status["surplus"] = json!(facts.surplus);
             let patch = Patch::Merge(json!({ "status": status }));
             api.patch_status(&self.machine, &PatchParams::default(), &patch).await.map(|_| ())
         };

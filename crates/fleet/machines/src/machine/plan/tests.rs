@@ -11,7 +11,7 @@ fn world(seconds: i64) -> World {
         site: true,
         rack: Some("a".into()),
         role: true,
-        profile: true,
+        profile: Some(HardwareProfileSpec::default()),
         serial_of: None,
         bmc_of: None,
         inventory: None,
@@ -66,7 +66,7 @@ fn what_another_object_shows_to_be_wrong_is_answered_with_the_field_and_goes_no_
         (World { site: false, ..world(0) }, "UnknownSite", "spec.site: "),
         (World { rack: None, ..world(0) }, "UnknownRack", "spec.rack: "),
         (World { rack: Some("b".into()), ..world(0) }, "RackInAnotherSite", "spec.rack: "),
-        (World { profile: false, ..world(0) }, "UnknownProfile", "spec.profile: "),
+        (World { profile: None, ..world(0) }, "UnknownProfile", "spec.profile: "),
         (World { serial_of: Some("m0".into()), ..world(0) }, "DuplicateSerial", "spec.serial: "),
         (World { bmc_of: Some("m0".into()), ..world(0) }, "DuplicateBmcAddress", "spec.bmc.address: "),
     ] {
@@ -98,4 +98,20 @@ fn with_its_facts_it_waits_for_its_run_and_takes_over_the_boot_id() {
     let facts = InventoryStatus { boot_id: "b-1".into(), ..InventoryStatus::default() };
     let status = plan(&inspecting, &World { inventory: Some(facts), ..world(900) }).status.unwrap();
     assert_eq!((status.phase, status.boot_id.as_str()), (Phase::Inspecting, "b-1"));
+}
+
+#[test]
+fn a_machine_is_compared_with_its_profile_once_both_are_known() {
+    let mut machine = machine("worker");
+    machine.spec.profile = "big".into();
+    let profile = Some(HardwareProfileSpec { memory_gib: 64, ..HardwareProfileSpec::default() });
+    let told = |inventory: Option<InventoryStatus>| {
+        let status = plan(&machine, &World { profile: profile.clone(), inventory, ..world(0) }).status.unwrap();
+        condition::find(&status.conditions, MATCHES_PROFILE).map(|c| (c.status, c.message.clone()))
+    };
+    let seen = |memory_gib| Some(InventoryStatus { memory_gib, ..InventoryStatus::default() });
+    assert_eq!(told(None), None);
+    assert_eq!(told(seen(64)), Some((Status::True, "every part of big is there".to_owned())));
+    let missing = "missing: memory: 2 of 64 GiB, 62 found".to_owned();
+    assert_eq!(told(seen(62)), Some((Status::False, missing)));
 }
