@@ -11,6 +11,7 @@ pub fn all() -> Vec<CustomResourceDefinition> {
         crate::HardwareProfile::crd(),
         crate::MachineRole::crd(),
         crate::Machine::crd(),
+        crate::MachineClaim::crd(),
         crate::Inventory::crd(),
         crate::BmcReading::crd(),
         crate::Problem::crd(),

@@ -31,6 +31,8 @@ pub use duration::GoDuration;
 pub use inventory::Inventory;
 pub use inventory::bmc::BmcReading;
 pub use machine::Machine;
+pub use machine::claim;
+pub use machine::claim::MachineClaim;
 pub use machine::join;
 pub use machine::profile;
 pub use order::Order;

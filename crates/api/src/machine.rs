@@ -1,5 +1,6 @@
 //! A machine: what it is meant to be, and how far it is.
 
+pub mod claim;
 pub mod join;
 pub mod profile;
 
@@ -182,7 +183,8 @@ impl Phase {
             (Retired, _) => false,
             (_, Retired) => true,
             (Registered, Inspecting)
-            | (Inspecting, Provisioning | Failed)
+            // Its role was taken back before anything was installed.
+            | (Inspecting, Registered | Provisioning | Failed)
             | (Provisioning, Probation | Failed)
             | (Probation, Healthy | Disrupted | Failed)
             | (Healthy, Disrupted)

@@ -6,7 +6,6 @@
 mod driver;
 pub mod events;
 pub mod expression;
-pub mod hardware;
 mod informer;
 pub mod install;
 mod lease;
@@ -20,6 +19,7 @@ mod view;
 pub use driver::{Acted, Driver, Next, Outcome, Pass};
 pub use informer::{Change, Informer, Informers, Selection, Watched};
 pub use lease::{Leadership, LeaseConfig, lead};
+pub use matching::hardware;
 pub use metrics::Metrics;
 pub use queue::{Cause, Queue};
 pub use sweep::Sweep;

@@ -3,6 +3,8 @@
 //! An *absent* selector is the caller's business; here an empty [`LabelSelector`] matches every object and an empty
 //! [`NodeSelectorTerm`] matches no node, as the API defines.
 
+pub mod hardware;
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{

@@ -39,6 +39,9 @@ pub(crate) enum Command {
     /// Machines: what they are meant to be, and how far they are
     #[command(subcommand)]
     Machine(MachineCommand),
+    /// Claims: so many machines of a kind, for a role
+    #[command(subcommand)]
+    Claim(intake::ClaimCommand),
     /// Tokens: each lets one new machine join
     #[command(subcommand)]
     Token(intake::TokenCommand),

@@ -11,18 +11,17 @@ mod objects;
 mod run;
 mod status;
 mod story;
-mod token;
 mod up;
 
 use std::future::Future;
 
 use clap::CommandFactory as _;
-use muster_api::{Disruption, DisruptionBudget, Machine, Problem, Run};
+use muster_api::{Disruption, DisruptionBudget, Machine, MachineClaim, Problem, Run};
 use muster_base::clock::{SharedClock, SystemClock};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::history::HistoryCommand;
-use crate::cli::intake::TokenCommand;
+use crate::cli::intake::{ClaimCommand, TokenCommand};
 use crate::cli::{
     Cli, Command, ConfigCommand, DisruptionCommand, MachineCommand, ProblemCommand, RunCommand,
 };
@@ -48,9 +47,11 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Machine(MachineCommand::Power(args)) => wait(machine::power::run(args)),
         Command::Machine(MachineCommand::Discover(args)) => wait(machine::discover::run(args)),
         Command::Machine(MachineCommand::Import(args)) => wait(machine::import(args)),
-        Command::Token(TokenCommand::Create(args)) => wait(token::create(args)),
-        Command::Token(TokenCommand::List(args)) => wait(token::list(args)),
-        Command::Token(TokenCommand::Revoke(args)) => wait(token::revoke(args)),
+        Command::Claim(ClaimCommand::List(args)) => wait(objects::list::<MachineClaim>(args)),
+        Command::Claim(ClaimCommand::Show(args)) => wait(objects::show::<MachineClaim>(args)),
+        Command::Token(TokenCommand::Create(args)) => wait(machine::token::create(args)),
+        Command::Token(TokenCommand::List(args)) => wait(machine::token::list(args)),
+        Command::Token(TokenCommand::Revoke(args)) => wait(machine::token::revoke(args)),
         Command::Problem(ProblemCommand::List(args)) => wait(objects::list::<Problem>(args)),
         Command::Problem(ProblemCommand::Show(args)) => wait(objects::show::<Problem>(args)),
         Command::Run(RunCommand::List(args)) => wait(objects::list::<Run>(args)),

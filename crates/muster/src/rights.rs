@@ -8,6 +8,7 @@ pub(crate) const MACHINES: &str = "machines";
 pub(crate) const WORKFLOW: &str = "workflow";
 pub(crate) const HISTORY: &str = "history";
 pub(crate) const JOINING: &str = "joining";
+pub(crate) const CLAIMS: &str = "claims";
 pub(crate) const NETWORK: &str = "network";
 pub(crate) const DOCTOR: &str = "doctor";
 pub(crate) const BMC: &str = "bmc";
@@ -44,6 +45,7 @@ fn machines() -> Vec<Rule> {
         "sites",
         "racks",
         "machines",
+        "machineclaims",
         "machineroles",
         "hardwareprofiles",
         "inventories",
@@ -108,6 +110,14 @@ fn joining() -> Vec<Rule> {
     ]
 }
 
+/// Gives machines the role of the claim that holds them. A claim stays until they are released.
+fn claims() -> Vec<Rule> {
+    vec![
+        rule(OURS, &["machines", "machineclaims"], &["patch"]),
+        rule(OURS, &["machineclaims/status"], &["patch"]),
+    ]
+}
+
 fn network() -> Vec<Rule> {
     vec![rule("", &["services"], READ), rule("discovery.k8s.io", &["endpointslices"], READ)]
 }
@@ -163,6 +173,7 @@ pub(crate) fn table() -> Vec<(&'static str, Vec<Rule>)> {
         (MACHINES, machines()),
         (WORKFLOW, workflow()),
         (JOINING, joining()),
+        (CLAIMS, claims()),
         (NETWORK, network()),
         (DOCTOR, doctor()),
         (BMC, bmc()),

@@ -113,6 +113,8 @@ impl Controllers {
         let machines =
             muster_machines::Config { sweep_every: self.sweep_every, ..muster_machines::Config::default() };
         let workflow = muster_workflow::Config { sweep_every: self.sweep_every };
+        let client = informers.client();
+        muster_machines::start_claims(&client, &informers, &self.clock, &tasks, &self.metrics, &machines);
         muster_machines::start(&informers, &self.clock, &tasks, &self.metrics, machines);
         muster_workflow::start(&informers, &self.clock, &tasks, &self.metrics, workflow);
         self.start_engine(&tasks);

@@ -26,6 +26,7 @@ fn fleet() -> Vec<Rule> {
         "machines/status",
         "sites/status",
         "racks/status",
+        "machineclaims/status",
         "hardwareprofiles/status",
         "machineroles/status",
         "problems/status",
@@ -41,6 +42,9 @@ fn fleet() -> Vec<Rule> {
         rule(MUSTER, &statuses, &["update", "patch"]),
         rule(MUSTER, &["runs", "orders", "ledgers"], &["create"]),
         rule(MUSTER, &["disruptions"], &["create", "patch", "delete"]),
+        rule(MUSTER, &["machines", "machineclaims"], &["patch"]),
+        rule(MUSTER, &["runs", "orders"], &["create"]),
+        rule(MUSTER, &["disruptions"], &["create", "patch"]),
         rule("", &["nodes"], &["get", "list", "watch", "patch"]),
     ]
 }

@@ -8,7 +8,6 @@
 //! A DaemonSet with `maxSurge` is not rolled but told so; its past revisions are not kept.
 pub mod apps;
 pub mod budget;
-pub mod certificate;
 mod expectations;
 pub mod garbage;
 mod index;
@@ -21,4 +20,5 @@ pub mod view;
 mod workloads;
 
 pub use kit::WriteError;
+pub use node::certificate;
 pub use workloads::{Config, Workloads};

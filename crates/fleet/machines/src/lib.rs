@@ -5,6 +5,7 @@
 
 pub mod builtin;
 mod census;
+mod claim;
 mod config;
 pub mod history;
 pub mod import;
@@ -33,19 +34,45 @@ pub(crate) struct Context {
     pub(crate) config: Config,
 }
 
+impl Context {
+    fn new(
+        client: Client,
+        informers: &Informers,
+        clock: &SharedClock,
+        tasks: &Tasks,
+        metrics: &Metrics,
+        config: Config,
+    ) -> Self {
+        Self {
+            client,
+            informers: informers.clone(),
+            clock: SharedClock::clone(clock),
+            tasks: tasks.clone(),
+            metrics: metrics.clone(),
+            config,
+        }
+    }
+}
+
 /// Starts the controllers of the machine database; they end with `tasks`. Only the leader may do so.
 pub fn start(informers: &Informers, clock: &SharedClock, tasks: &Tasks, metrics: &Metrics, config: Config) {
-    let context = Context {
-        client: informers.client(),
-        informers: informers.clone(),
-        clock: SharedClock::clone(clock),
-        tasks: tasks.clone(),
-        metrics: metrics.clone(),
-        config,
-    };
+    let context = Context::new(informers.client(), informers, clock, tasks, metrics, config);
     machine::start(&context);
     problem::start(&context);
     ledger::start(&context);
     census::start(&context);
     profile::start(&context);
+}
+
+/// Starts serving claims, under the identity of `client`: who says what machines are to be is not who says what they
+/// are. It ends with `tasks`. Only the leader may do so.
+pub fn start_claims(
+    client: &Client,
+    informers: &Informers,
+    clock: &SharedClock,
+    tasks: &Tasks,
+    metrics: &Metrics,
+    config: &Config,
+) {
+    claim::start(&Context::new(client.clone(), informers, clock, tasks, metrics, config.clone()));
 }

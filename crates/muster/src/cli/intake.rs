@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use muster_api::GoDuration;
 use muster_machines::import::netbox::Mapping;
 
-use super::{ClientArgs, Format, OutputArgs};
+use super::{ClientArgs, Format, OutputArgs, ShowArgs};
 
 /// What a file of machines is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -91,6 +91,16 @@ pub(crate) struct JoinArgs {
     /// Hash of the public key of the cluster's authority
     #[arg(long, value_name = "sha256:HASH", requires = "server")]
     pub(crate) ca_hash: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClaimCommand {
+    /// List claims
+    #[command(after_help = "Example:\n  muster claim list -o wide")]
+    List(OutputArgs),
+    /// Show one claim, the machines it holds, and why some are missing
+    #[command(after_help = "Example:\n  muster claim show databases")]
+    Show(ShowArgs),
 }
 
 #[derive(Debug, Subcommand)]

@@ -46,6 +46,8 @@ pub(crate) struct FleetClients {
     pub(crate) history: Client,
     /// Lets machines join.
     pub(crate) joining: Client,
+    /// Gives machines the role of their claim.
+    pub(crate) claims: Client,
 }
 
 /// Runs until told to end, or until leadership is lost.
@@ -65,7 +67,8 @@ pub(crate) async fn run(args: ControllersArgs) -> Result<(), Failure> {
         workflow: client.clone(),
         bmc: client.clone(),
         history: client.clone(),
-        joining: client,
+        joining: client.clone(),
+        claims: client,
     };
     let lost = start(&clients, &clock(), &tasks, &Metrics::default(), config);
     tokio::select! {
@@ -135,6 +138,7 @@ pub(crate) fn start(
     tasks.spawn(Kind::Job, "fleet leadership", async move {
         let begin = || async {
             let informers = Informers::new(clients.machines.clone(), all.clone());
+            muster_machines::start_claims(&clients.claims, &informers, &clock, &all, &metrics, &machines);
             muster_machines::start_joining(&clients.joining, &informers, &clock, &all, &metrics, &machines);
             muster_machines::start(&informers, &clock, &all, &metrics, machines);
             let informers = Informers::new(clients.workflow.clone(), all.clone());

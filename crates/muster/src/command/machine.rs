@@ -1,8 +1,10 @@
 //! What `muster machine show` tells; `muster machine import`.
 
+mod claim;
 pub(crate) mod discover;
 mod import;
 pub(crate) mod power;
+pub(crate) mod token;
 
 use kube::ResourceExt as _;
 use muster_api::Machine;

@@ -77,6 +77,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), Failure> {
         bmc: plane.client(rights::BMC),
         history: plane.client(rights::HISTORY),
         joining: plane.client(rights::JOINING),
+        claims: plane.client(rights::CLAIMS),
     };
     let history = muster_history::Config::new(data_dir.join("history"));
     // One process holds the data directory, so a former life of it is not waited for.

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use kube::Api;
 use kube::api::{DeleteParams, PostParams};
+use kube::{Api, ResourceExt as _};
+use muster_api::claim::{CLAIMED_BY, MachineClaimSpec, Spread};
 use muster_api::condition::{self, ACCEPTED};
 use muster_api::machine::{Bmc, MachineSpec};
 use muster_api::rack::RackSpec;
 use muster_api::site::SiteSpec;
-use muster_api::{Machine, Rack, Site};
+use muster_api::{Machine, MachineClaim, Rack, Site};
 use muster_sim::{Phase, World};
 
 const LIFE: [Phase; 5] =
@@ -88,6 +89,87 @@ async fn what_another_machine_bears_is_refused_within_a_second_and_free_again_wh
                 return Ok(());
             }
             Err(format!("{counted:?}"))
+        })
+        .await;
+}
+
+async fn free_machines(world: &World, racks: usize, each: usize) {
+    let params = PostParams::default();
+    Api::<Site>::all(world.admin())
+        .create(&params, &Site::new("a", SiteSpec::default()))
+        .await
+        .expect("the API takes it");
+    for rack in 0..racks {
+        let name = format!("r{rack}");
+        let object = Rack::new(&name, RackSpec { site: "a".into(), ..RackSpec::default() });
+        Api::<Rack>::all(world.admin()).create(&params, &object).await.expect("the API takes it");
+        for number in 0..each {
+            let spec = MachineSpec { site: "a".into(), rack: name.clone(), ..MachineSpec::default() };
+            let machine = Machine::new(&format!("m{rack}{number}"), spec);
+            Api::<Machine>::all(world.admin()).create(&params, &machine).await.expect("the API takes it");
+        }
+    }
+}
+
+async fn claim(world: &World, name: &str, count: u32, where_: &str) {
+    let spec = MachineClaimSpec {
+        role: "worker".into(),
+        count,
+        where_: where_.into(),
+        spread: Some(Spread::Rack),
+        per_domain_max: None,
+    };
+    let claims: Api<MachineClaim> = Api::all(world.admin());
+    claims.create(&PostParams::default(), &MachineClaim::new(name, spec)).await.expect("the API takes it");
+}
+
+async fn bound(world: &World, name: &str, machines: &[&str], reason: &str) {
+    world
+        .wait(&format!("{name} to hold {machines:?}"), Duration::from_secs(5), |world| {
+            let claim: MachineClaim = world.get("", name).ok_or("it is not there")?;
+            let status = claim.status.unwrap_or_default();
+            if status.machines == machines && status.reason == reason {
+                return Ok(());
+            }
+            Err(format!("{:?}: {}", status.machines, status.reason))
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn claims_share_the_free_machines_over_racks_and_give_them_back() {
+    let world = World::build(4).await;
+    free_machines(&world, 2, 3).await;
+    claim(&world, "first", 3, "machine.spec.site == \"a\"").await;
+    claim(&world, "second", 4, "").await;
+    bound(&world, "first", &["m00", "m01", "m10"], "").await;
+    let missing = "1 of 4 missing: there are 6, of which 3 carry a role already";
+    bound(&world, "second", &["m02", "m11", "m12"], missing).await;
+    for machine in world.list::<Machine>() {
+        assert_eq!(machine.spec.role, "worker");
+        assert!(machine.annotations().contains_key(CLAIMED_BY));
+    }
+    let claims: Api<MachineClaim> = Api::all(world.admin());
+    claims.delete("first", &DeleteParams::default()).await.unwrap();
+    world
+        .wait("the first claim to be gone", Duration::from_secs(5), |world| {
+            match world.get::<MachineClaim>("", "first") {
+                None => Ok(()),
+                Some(claim) => Err(format!("{:?}", claim.metadata.finalizers)),
+            }
+        })
+        .await;
+    bound(&world, "second", &["m00", "m02", "m11", "m12"], "").await;
+    let released: Machine = world.get("", "m01").unwrap();
+    assert_eq!((released.spec.role.as_str(), released.annotations().get(CLAIMED_BY)), ("", None));
+    claim(&world, "third", 1, "machine.spec.sight == 1 &&").await;
+    world
+        .wait("the bad claim to be answered", Duration::from_secs(1), |world| {
+            let claim: MachineClaim = world.get("", "third").ok_or("it is not there")?;
+            let status = claim.status.unwrap_or_default();
+            let verdict = condition::find(&status.conditions, ACCEPTED).ok_or("no answer")?;
+            let fine = verdict.reason == "BadExpression" && verdict.message.starts_with("spec.where: ");
+            if fine { Ok(()) } else { Err(format!("{verdict:?}")) }
         })
         .await;
 }

@@ -185,6 +185,9 @@ fn advance(machine: &Machine, world: &World, status: &mut MachineStatus, accepte
         let reason = format!("its facts are read before it becomes {}", machine.spec.role);
         enter(status, Phase::Inspecting, &reason, world.now, deadline);
     }
+    if status.phase == Phase::Inspecting && machine.spec.role.is_empty() && status.run.is_empty() {
+        enter(status, Phase::Registered, "its role was taken back", world.now, None);
+    }
     if status.phase == Phase::Inspecting && world.inventory.is_none() {
         inspection_overdue(status, world.now);
     }

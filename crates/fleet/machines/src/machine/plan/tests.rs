@@ -106,7 +106,8 @@ fn a_machine_is_compared_with_its_profile_once_both_are_known() {
     machine.spec.profile = "big".into();
     let profile = Some(HardwareProfileSpec { memory_gib: 64, ..HardwareProfileSpec::default() });
     let told = |inventory: Option<InventoryStatus>| {
-        let status = plan(&machine, &World { profile: profile.clone(), inventory, ..world(0) }).status.unwrap();
+        let status =
+            plan(&machine, &World { profile: profile.clone(), inventory, ..world(0) }).status.unwrap();
         condition::find(&status.conditions, MATCHES_PROFILE).map(|c| (c.status, c.message.clone()))
     };
     let seen = |memory_gib| Some(InventoryStatus { memory_gib, ..InventoryStatus::default() });
@@ -114,4 +115,14 @@ fn a_machine_is_compared_with_its_profile_once_both_are_known() {
     assert_eq!(told(seen(64)), Some((Status::True, "every part of big is there".to_owned())));
     let missing = "missing: memory: 2 of 64 GiB, 62 found".to_owned();
     assert_eq!(told(seen(62)), Some((Status::False, missing)));
+}
+
+#[test]
+fn a_machine_whose_role_is_taken_back_before_anything_was_installed_waits_for_another() {
+    let mut inspecting = after(machine("worker"), &plan(&machine("worker"), &world(0)));
+    inspecting.spec.role.clear();
+    let status = plan(&inspecting, &world(5)).status.unwrap();
+    assert_eq!((status.phase, status.deadline), (Phase::Registered, None));
+    inspecting.status.as_mut().unwrap().run = "provision".into();
+    assert_eq!(plan(&inspecting, &world(5)).status, None);
 }

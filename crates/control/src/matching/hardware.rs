@@ -102,8 +102,7 @@ fn disks(demands: &[DiskDemand], disks: &[Disk], difference: &mut Difference) {
         if found < demand.count {
             let (missing, wanted) = (demand.count - found, demand.count);
             let kind = demand.kind.map_or("disk", DiskKind::as_str);
-            let size =
-                if demand.size_gb == 0 { String::new() } else { format!(" of {} GB", demand.size_gb) };
+            let size = if demand.size_gb == 0 { String::new() } else { format!(" of {} GB", demand.size_gb) };
             difference.missing.push(format!("disks: {missing} of {wanted} {kind}{size}, {found} found"));
         }
     }
@@ -111,8 +110,7 @@ fn disks(demands: &[DiskDemand], disks: &[Disk], difference: &mut Difference) {
         return;
     }
     difference.surplus.extend(free.iter().map(|disk| {
-        let serial =
-            if disk.serial.is_empty() { String::new() } else { format!(", serial {}", disk.serial) };
+        let serial = if disk.serial.is_empty() { String::new() } else { format!(", serial {}", disk.serial) };
         format!("disk {}: {} of {} GB{serial}", disk.name, kind(disk).as_str(), disk.size_bytes / GB)
     }));
 }
@@ -206,7 +204,8 @@ mod tests {
 
     #[test]
     fn numbers_and_names_that_differ_are_named() {
-        let profile = json!({"cpuCores": 32, "memoryGiB": 64, "model": "R2", "serialPattern": "X*", "firmware": "2.1"});
+        let profile =
+            json!({"cpuCores": 32, "memoryGiB": 64, "model": "R2", "serialPattern": "X*", "firmware": "2.1"});
         let missing = [
             "cpu: 16 of 32 cores, 16 found",
             "memory: 2 of 64 GiB, 62 found",
@@ -219,7 +218,8 @@ mod tests {
 
     #[test]
     fn a_small_demand_never_takes_the_disk_that_a_large_one_needs() {
-        let profile = json!({"disks": [{"count": 1, "sizeGB": 100}, {"count": 1, "sizeGB": 900, "type": "nvme"}]});
+        let profile =
+            json!({"disks": [{"count": 1, "sizeGB": 100}, {"count": 1, "sizeGB": 900, "type": "nvme"}]});
         check(&profile, &observed("nvme0n1:960 sda:120", ""), &[], &[]);
         let missing = ["disks: 1 of 1 nvme of 900 GB, 0 found"];
         check(&profile, &observed("sda:120 sdb:4000h", ""), &missing, &["disk sdb: hdd of 4000 GB"]);

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, ListParams, PostParams};
-use kube::{Api, Client, Config, ResourceExt as _};
+use kube::{Api, Client, Config};
 use muster_api::join::{Invitation, TOKEN_HASH, TOKEN_NAMESPACE, TOKEN_PREFIX, TOKEN_TYPE, token_parts};
 use muster_api::{Machine, MachineRole, Site};
 use muster_control::is_not_found;
@@ -36,8 +36,10 @@ pub(crate) async fn create(args: TokenCreateArgs) -> Result<(), Failure> {
     if args.ttl.0.is_zero() || TTL_SECONDS_MAX < args.ttl.0.as_secs() {
         return Err(Failure::Refused("--ttl must be more than nothing and at most 168h".to_owned()));
     }
-    let expires =
-        super::clock().now().checked_add(args.ttl.0).map_err(|error| Failure::failed("--ttl", &error))?;
+    let expires = crate::command::clock()
+        .now()
+        .checked_add(args.ttl.0)
+        .map_err(|error| Failure::failed("--ttl", &error))?;
     let config = config_of(&args.client).await?;
     let client = connect(&args.client).await?;
     let invitation = Invitation {
