@@ -81,9 +81,15 @@ impl Facts {
 pub(super) fn node(facts: &Facts, registration: &Registration) -> Node {
     let mut labels = facts.labels();
     labels.extend(registration.labels.clone());
+    let mut spec = json!({ "taints": registration.taints });
+    // Else the cluster gives the node its part of the pod addresses.
+    if !facts.pod_cidr.is_empty() {
+        spec["podCIDR"] = json!(facts.pod_cidr);
+        spec["podCIDRs"] = json!([facts.pod_cidr]);
+    }
     let object = json!({
         "metadata": {"name": facts.name, "labels": labels},
-        "spec": {"podCIDR": facts.pod_cidr, "podCIDRs": [facts.pod_cidr], "taints": registration.taints},
+        "spec": spec,
         "status": status(facts, None),
     });
     serde_json::from_value(object).expect("a node made of these fields")
