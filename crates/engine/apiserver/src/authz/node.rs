@@ -77,7 +77,8 @@ pub(super) fn decide(store: &Store<Object>, who: &Identity, what: &Attributes) -
 /// Observed state of its own machine, and nothing of what is intended. That an Inventory is created under the machine's
 /// own name is seen to at admission.
 fn ours(store: &Store<Object>, node: &str, what: &Attributes) -> Decision {
-    let writes = ["patch", "update"].contains(&what.verb.as_str());
+    // kubectl reads a subresource before it patches it.
+    let writes = ["get", "patch", "update"].contains(&what.verb.as_str());
     let allowed = match (what.resource.as_str(), what.subresource.as_str()) {
         ("inventories", "") => what.verb == "create",
         ("inventories", "status") => writes && what.name == node,
