@@ -1,17 +1,20 @@
 //! Lets machines join: answers the certificate requests of those who show a token, and of agents that renew theirs.
 //!
-//! A request that is approved is the record that its token was used; the token itself goes right after. A machine that
-//! nobody expected is made before its request is approved, so that no agent ever runs without its Machine.
+//! A request that is approved is the record that its token was used; the token itself goes when the machine has had the
+//! time to fetch its certificate under it. A machine that nobody expected is made before its request is approved, so that no agent ever runs without its Machine.
 
 mod plan;
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt as _};
 use muster_api::join::{Invitation, TOKEN_NAMESPACE, TOKEN_PREFIX};
 use muster_api::{Inventory, Machine, MachineRole, Site};
-use muster_base::clock::SharedClock;
+use muster_base::clock::{SharedClock, elapsed};
 use muster_base::task::Tasks;
 use muster_control::{
     Cause, Driver, Informer, Informers, Metrics, ObjectKey, Outcome, Pass, Queue, Sweep, is_conflict,
@@ -57,6 +60,9 @@ pub(crate) struct RequestCondition {
 }
 
 muster_control::view!(RequestView: "certificates.k8s.io", "v1", "CertificateSigningRequest", "certificatesigningrequests", kube::core::ClusterResourceScope);
+
+/// How long a token outlives the request that used it: under it the machine fetches its certificate.
+const TOKEN_OUTLIVES: Duration = Duration::from_secs(90);
 
 struct Join {
     client: Client,
@@ -191,7 +197,14 @@ impl Pass for Join {
         let Some(request) = self.requests.get(key) else { return Ok(Outcome::IDLE) };
         match self.answer_to(&request) {
             Answer::NotOurs => Ok(Outcome::IDLE),
-            Answer::EndToken => self.end_token(&request).await,
+            Answer::EndToken => {
+                let asked = request.metadata.creation_timestamp.as_ref();
+                let age = elapsed(asked.map_or(Timestamp::UNIX_EPOCH, |time| time.0), self.clock.now());
+                if age < TOKEN_OUTLIVES {
+                    return Ok(Outcome::IDLE.again_after(TOKEN_OUTLIVES - age));
+                }
+                self.end_token(&request).await
+            }
             Answer::Deny { reason, message } => {
                 self.say(&request, "Denied", reason, &message).await?;
                 Ok(Outcome::ACTED)
@@ -201,7 +214,6 @@ impl Pass for Join {
                     self.create(&machine).await?;
                 }
                 self.say(&request, "Approved", "Joined", &message).await?;
-                self.end_token(&request).await?;
                 Ok(Outcome::ACTED)
             }
         }

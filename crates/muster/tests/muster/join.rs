@@ -109,7 +109,7 @@ fn a_machine_joins_with_a_token_once_and_carries_a_pod() {
     let words = ["--server", SERVER, "--token", &good, "--ca-hash", &hash];
     let mut running = Process::start(agent(&machine, &machine.data_dir, &words), &machine.path("agent.log"));
     becomes(&control, "Healthy", Duration::from_secs(90));
-    refused(&machine, &good, &hash, "refuses the token");
+    refused(&machine, &good, &hash, "was used");
     own_state_only(&machine);
     carries_a_pod(&control);
     running.kill();

@@ -159,9 +159,20 @@ async fn claims_share_the_free_machines_over_racks_and_give_them_back() {
             }
         })
         .await;
-    bound(&world, "second", &["m00", "m02", "m11", "m12"], "").await;
-    let released: Machine = world.get("", "m01").unwrap();
-    assert_eq!((released.spec.role.as_str(), released.annotations().get(CLAIMED_BY)), ("", None));
+    world
+        .wait("the second claim to be served", Duration::from_secs(5), |world| {
+            let claim: MachineClaim = world.get("", "second").ok_or("it is not there")?;
+            let status = claim.status.unwrap_or_default();
+            if status.bound == 4 && status.reason.is_empty() {
+                return Ok(());
+            }
+            Err(format!("{:?}: {}", status.machines, status.reason))
+        })
+        .await;
+    let machines = world.list::<Machine>();
+    let free = machines.iter().filter(|machine| !machine.annotations().contains_key(CLAIMED_BY));
+    let roles: Vec<&str> = free.map(|machine| machine.spec.role.as_str()).collect();
+    assert_eq!(roles, ["", ""]);
     claim(&world, "third", 1, "machine.spec.sight == 1 &&").await;
     world
         .wait("the bad claim to be answered", Duration::from_secs(1), |world| {
