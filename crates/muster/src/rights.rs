@@ -69,7 +69,11 @@ fn machines() -> Vec<Rule> {
         rule(OURS, statuses, &["update"]),
         rule(OURS, &["ledgers"], &["create"]),
         rule(OURS, &["disruptions"], &["delete"]),
-        rule(OURS, &["sites/status", "racks/status", "machineroles/status", "hardwareprofiles/status"], &["patch"]),
+        rule(
+            OURS,
+            &["sites/status", "racks/status", "machineroles/status", "hardwareprofiles/status"],
+            &["patch"],
+        ),
     ]
 }
 

@@ -43,8 +43,6 @@ fn fleet() -> Vec<Rule> {
         rule(MUSTER, &["runs", "orders", "ledgers"], &["create"]),
         rule(MUSTER, &["disruptions"], &["create", "patch", "delete"]),
         rule(MUSTER, &["machines", "machineclaims"], &["patch"]),
-        rule(MUSTER, &["runs", "orders"], &["create"]),
-        rule(MUSTER, &["disruptions"], &["create", "patch"]),
         rule("", &["nodes"], &["get", "list", "watch", "patch"]),
     ]
 }

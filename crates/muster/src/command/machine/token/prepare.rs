@@ -96,7 +96,11 @@ fn rights(engine: Engine) -> Vec<(String, Value)> {
     if engine == Engine::Foreign {
         let (ours, agents, read) = (muster_api::GROUP, "muster:agents", &["get", "list", "watch"]);
         let rules = vec![
-            rule(ours, &["orders", "pauses", "machines", "machineroles", "hardwareprofiles", "inventories"], read),
+            rule(
+                ours,
+                &["orders", "pauses", "machines", "machineroles", "hardwareprofiles", "inventories"],
+                read,
+            ),
             rule(ours, &["inventories"], &["create"]),
             rule(ours, &["orders/status", "inventories/status"], &["patch", "update"]),
             rule("discovery.k8s.io", &["endpointslices"], read),
