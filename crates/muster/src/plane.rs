@@ -117,6 +117,7 @@ impl Plane {
             tasks: shared.tasks.clone(),
             signing_key: pki.signing_key().map_err(|e| failed(&e))?,
             authority_pem: pki.authority_pem().to_owned(),
+            front_proxy: pki.front_proxy(shared.clock.now()).map_err(|e| failed(&e))?,
             metrics: muster_apiserver::Metrics::register(&mut shared.registry.lock()),
             exposition: Arc::new(move || exposition(&registry.lock())),
             dialer,

@@ -297,6 +297,7 @@ async fn server(clock: &SharedClock, tasks: &Tasks, directory: &TempDir) -> ApiS
         tasks: tasks.clone(),
         signing_key: pki.signing_key().expect("a signing key"),
         authority_pem: pki.authority_pem().to_owned(),
+        front_proxy: pki.front_proxy(clock.now()).expect("keys"),
         metrics: Metrics::register(&mut Registry::default()),
         exposition: Arc::new(String::new),
         dialer: Arc::new(NoNodes),

@@ -38,6 +38,7 @@ async fn measure() -> Result<(), Box<dyn Error>> {
         tasks: Tasks::new(),
         signing_key: pki.signing_key()?,
         authority_pem: pki.authority_pem().to_owned(),
+        front_proxy: pki.front_proxy(clock.now())?,
         metrics: Metrics::register(&mut Registry::default()),
         exposition: Arc::new(String::new),
         dialer: Arc::new(NoNodes),

@@ -40,6 +40,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         tasks: tasks.clone(),
         signing_key: pki.signing_key()?,
         authority_pem: pki.authority_pem().to_owned(),
+        front_proxy: pki.front_proxy(clock.now())?,
         metrics,
         exposition: Arc::new(exposition),
         dialer: Arc::new(NoNodes),

@@ -2,6 +2,7 @@
 
 mod documents;
 mod events;
+mod extension;
 pub(crate) mod roles;
 mod root_ca;
 
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 pub(crate) use events::start as start_event_expiry;
 
 use crate::authz::Rule;
+use crate::extend::aggregation;
 use crate::object::{BuildError, Object};
 use crate::rest::meta;
 use crate::server::{ApiServer, Served};
@@ -64,6 +66,9 @@ pub(crate) async fn ensure(server: &ApiServer) -> Result<(), BootstrapError> {
     documents.push((documents::endpoints(config), Existing::Replaced));
     let roots = documents::NAMESPACES.iter().map(|name| root_ca::document(server, name));
     documents.extend(roots.map(|document| (document, Existing::Replaced)));
+    documents.extend(extension::documents(server).map(|document| (document, Existing::Replaced)));
+    let local = aggregation::local::built_in(server);
+    documents.extend(local.map(|document| (document, Existing::Left)));
     write(server, documents).await?;
     root_ca::start(server);
     Ok(())
@@ -148,6 +153,11 @@ pub fn component_role(name: &str, rules: &[Rule]) -> [Value; 2] {
 }
 
 impl ApiServer {
+    /// Creates objects that are missing, all or none; those that are there stay as they are.
+    pub(crate) async fn ensure_objects(&self, documents: Vec<Value>) -> Result<(), BootstrapError> {
+        write(self, documents.into_iter().map(|document| (document, Existing::Left)).collect()).await
+    }
+
     /// Brings the roles of parts of Muster to the wanted state, see [`component_role`].
     pub async fn ensure_component_roles(&self, roles: &[(&str, Vec<Rule>)]) -> Result<(), BootstrapError> {
         let documents = roles.iter().flat_map(|(name, rules)| component_role(name, rules));

@@ -5,6 +5,7 @@ mod authority;
 mod files;
 mod kubeconfig;
 mod requests;
+mod proxy;
 
 #[cfg(test)]
 mod tests;
@@ -17,8 +18,11 @@ use jiff::Timestamp;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::authn::{Identity, SigningKey};
+pub(crate) use agents::AnyCertificate;
 use authority::Authority;
 pub use requests::Subject;
+pub use proxy::FrontProxy;
+pub(crate) use proxy::NAME as FRONT_PROXY_NAME;
 
 /// A certificate with its key, as PEM texts.
 #[derive(Clone, Debug)]
@@ -109,7 +113,7 @@ impl Pki {
     /// ends within 30 days is made anew.
     pub fn open(directory: &Path, names: &ServingNames, now: Timestamp) -> Result<Self, PkiError> {
         files::make_directory(directory)?;
-        let authority = Authority::open(directory, now)?;
+        let authority = Authority::open(directory, "ca", "muster", now)?;
         let serving = authority.serving(directory, names, now)?;
         let key = directory.join("service-account.key");
         let service_account_key_pem = files::read_or_make(&key, authority::new_key_pem)?;

@@ -46,6 +46,8 @@ pub struct Parts {
     pub signing_key: SigningKey,
     /// The certificate authority's certificate, for `kube-root-ca.crt`.
     pub authority_pem: String,
+    /// Vouches for this server towards servers behind it.
+    pub front_proxy: crate::pki::FrontProxy,
     /// The server's own counters.
     pub metrics: Metrics,
     /// Renders `/metrics` of the whole program.
@@ -68,6 +70,8 @@ pub(crate) struct Inner {
     pub(crate) registry: Follow<Registry>,
     pub(crate) addresses: Follow<crate::admission::Addresses>,
     pub(crate) webhooks: Follow<crate::extend::webhooks::Webhooks>,
+    pub(crate) aggregates: crate::extend::aggregation::Aggregates,
+    pub(crate) front_proxy: crate::pki::FrontProxy,
     pub(crate) allocation: Arc<tokio::sync::Mutex<()>>,
     pub(crate) metrics: Metrics,
     pub(crate) exposition: Arc<dyn Fn() -> String + Send + Sync>,
@@ -96,6 +100,8 @@ impl ApiServer {
                 crate::extend::webhooks::Webhooks::FOLLOWED,
                 crate::extend::webhooks::Webhooks::default(),
             ),
+            aggregates: crate::extend::aggregation::Aggregates::new(&store),
+            front_proxy: parts.front_proxy,
             allocation: Arc::default(),
             clock: parts.clock,
             tasks: parts.tasks,
@@ -110,6 +116,7 @@ impl ApiServer {
         let server = Self(Arc::new(inner));
         bootstrap::ensure(&server).await?;
         crate::extend::custom::start(&server);
+        crate::extend::aggregation::start(&server);
         bootstrap::start_event_expiry(&server);
         server.0.ready.store(true, Ordering::Release);
         Ok(server)

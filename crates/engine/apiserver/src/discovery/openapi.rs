@@ -59,7 +59,7 @@ fn index(registry: &Registry) -> Value {
     let mut paths = Map::new();
     for (group_version, _) in registry.group_versions() {
         let kinds = registry.kinds(group_version);
-        if kinds.is_empty() {
+        if kinds.is_empty() && !registry.is_aggregated(group_version) {
             continue;
         }
         let root = if group_version.contains('/') { "apis" } else { "api" };

@@ -21,6 +21,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 
 use crate::object::Object;
+use crate::pki::{AnyCertificate, FrontProxy};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
@@ -65,6 +66,8 @@ pub(crate) enum Trust {
     Bundle(Vec<u8>),
     /// Those that the system's authorities signed.
     System,
+    /// Any (`insecureSkipTLSVerify`).
+    Anything,
 }
 
 /// Why no request can be sent.
@@ -141,14 +144,19 @@ pub(crate) struct Backend {
 }
 
 impl Backend {
-    /// A way to `place`, which must show a certificate of `trust`.
-    pub(crate) fn new(place: Place, trust: &Trust, store: &Store<Object>) -> Result<Self, BackendError> {
+    /// A way to `place`, which must show a certificate of `trust` and is shown `own`.
+    pub(crate) fn new(
+        place: Place,
+        trust: &Trust,
+        own: Option<&FrontProxy>,
+        store: &Store<Object>,
+    ) -> Result<Self, BackendError> {
         let host = place.host();
         let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let name = ServerName::try_from(bare).map_err(|_| BackendError::ServerName { host })?;
         let place = Arc::new(place);
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls(trust)?)
+            .with_tls_config(tls(trust, own)?)
             .https_only()
             .with_server_name_resolver(FixedServerNameResolver::new(name))
             .enable_http1()
@@ -184,14 +192,22 @@ pub(crate) fn explain(error: &ClientError) -> String {
     deepest.to_string()
 }
 
-fn tls(trust: &Trust) -> Result<ClientConfig, BackendError> {
+fn tls(trust: &Trust, own: Option<&FrontProxy>) -> Result<ClientConfig, BackendError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let roots = match trust {
-        Trust::Bundle(pem) => bundle(pem)?,
-        Trust::System => system(),
+    let builder =
+        ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+    let builder = match trust {
+        Trust::Bundle(pem) => builder.with_root_certificates(bundle(pem)?),
+        Trust::System => builder.with_root_certificates(system()),
+        Trust::Anything => {
+            let verifier = Arc::new(AnyCertificate::new(provider));
+            builder.dangerous().with_custom_certificate_verifier(verifier)
+        }
     };
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+    Ok(match own {
+        Some(own) => builder.with_client_auth_cert(own.chain.clone(), own.key.clone_key())?,
+        None => builder.with_no_client_auth(),
+    })
 }
 
 fn bundle(pem: &[u8]) -> Result<RootCertStore, BackendError> {

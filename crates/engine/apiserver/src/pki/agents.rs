@@ -11,13 +11,19 @@ use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 use super::{Pki, PkiError, files};
 use crate::authn::Identity;
 
-/// Takes any certificate: agents sign their own, as kubelets do by default. The agent knows us by our certificate;
+/// Takes any certificate. Agents sign their own, as kubelets do by default. The agent knows us by our certificate;
 /// that we know the agent is left to the network between, as with a kube-apiserver without
 /// `--kubelet-certificate-authority`.
 #[derive(Debug)]
-struct AnyAgent(Arc<CryptoProvider>);
+pub(crate) struct AnyCertificate(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for AnyAgent {
+impl AnyCertificate {
+    pub(crate) fn new(provider: Arc<CryptoProvider>) -> Self {
+        Self(provider)
+    }
+}
+
+impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
         &self,
         _end_entity: &CertificateDer<'_>,
@@ -63,7 +69,7 @@ impl Pki {
             .with_safe_default_protocol_versions()
             .map_err(PkiError::Tls)?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AnyAgent(provider)))
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate::new(provider)))
             .with_client_auth_cert(chain, key)
             .map_err(PkiError::Tls)?;
         Ok(Arc::new(config))

@@ -60,16 +60,23 @@ fn params(common_name: &str, now: Timestamp, days: i64) -> CertificateParams {
 }
 
 impl Authority {
-    pub(super) fn open(directory: &Path, now: Timestamp) -> Result<Self, PkiError> {
-        let key_pem = files::read_or_make(&directory.join("ca.key"), new_key_pem)?;
-        let key = KeyPair::from_pem(&key_pem).map_err(failed("ca.key"))?;
-        let certificate_pem = files::read_or_make(&directory.join("ca.crt"), || {
-            let mut params = params("muster", now, AUTHORITY_DAYS);
+    /// The authority whose key and certificate are in `NAME.key` and `NAME.crt`; made where they are missing.
+    pub(super) fn open(
+        directory: &Path,
+        name: &str,
+        common_name: &str,
+        now: Timestamp,
+    ) -> Result<Self, PkiError> {
+        let (key_file, certificate_file) = (format!("{name}.key"), format!("{name}.crt"));
+        let key_pem = files::read_or_make(&directory.join(&key_file), new_key_pem)?;
+        let key = KeyPair::from_pem(&key_pem).map_err(failed(&key_file))?;
+        let certificate_pem = files::read_or_make(&directory.join(&certificate_file), || {
+            let mut params = params(common_name, now, AUTHORITY_DAYS);
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
             params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
-            Ok(params.self_signed(&key).map_err(failed("ca.crt"))?.pem())
+            Ok(params.self_signed(&key).map_err(failed(&certificate_file))?.pem())
         })?;
-        let issuer = Issuer::from_ca_cert_pem(&certificate_pem, key).map_err(failed("ca.crt"))?;
+        let issuer = Issuer::from_ca_cert_pem(&certificate_pem, key).map_err(failed(&certificate_file))?;
         Ok(Self { certificate_pem, issuer })
     }
 

@@ -13,6 +13,7 @@ use super::metrics::Answered;
 use super::{ApiServer, Reply, body, plain, reply};
 use crate::authn::{Identity, accept_joining, impersonated, wants};
 use crate::authz::Attributes;
+use crate::extend::aggregation;
 use crate::request::{Accept, Query, RequestInfo, Syntax};
 use crate::rest::{self, Call};
 use crate::status::Refusal;
@@ -101,6 +102,10 @@ impl ApiServer {
             what.name = query.list()?.fields.name().unwrap_or("").to_owned();
         }
         self.0.authorizer.require(&who, &what)?;
+        if let Some(remote) = aggregation::behind(self, &info.path) {
+            let body = body::read(incoming, self.0.config.body_bytes_max).await?;
+            return aggregation::hand_on(self, &remote, &who, parts, body).await;
+        }
         if info.resource.is_none() {
             return plain::answer(self, &parts.method, &info.path, &query, &accept, &parts.headers, incoming)
                 .await;

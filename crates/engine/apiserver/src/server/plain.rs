@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{ApiServer, Reply, ReplyBody, document, raw};
 use crate::discovery::{self, Rendered};
+use crate::extend::aggregation;
 use crate::request::{Accept, Query};
 use crate::status::Refusal;
 
@@ -39,14 +40,14 @@ pub(super) async fn answer<B>(
             Ok(raw(StatusCode::OK, "application/jwk-set+json", keys))
         }
         [""] => {
-            Ok(document(StatusCode::OK, &discovery::paths(&server.0.registry.current()), accept.syntax()))
+            Ok(document(StatusCode::OK, &discovery::paths(&aggregation::discovered(server)), accept.syntax()))
         }
         ["openapi", rest @ ..] => {
-            let rendered = discovery::open_api(&server.0.registry.current(), rest, accept)?;
+            let rendered = discovery::open_api(&aggregation::discovered(server), rest, accept)?;
             Ok(cached(&rendered, headers))
         }
         ["api" | "apis", ..] => {
-            let registry = server.0.registry.current();
+            let registry = aggregation::discovered(server);
             let rendered = discovery::resources(&registry, &parts, accept, server.0.config.advertise)?;
             Ok(cached(&rendered, headers))
         }

@@ -1,6 +1,6 @@
 //! What is served: built-in kinds and, from the moment they are stored, custom resources.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use muster_schema::{Catalog, Kind, Resource, Scope};
@@ -95,6 +95,8 @@ pub(crate) struct Registry {
     custom: BTreeMap<String, Vec<Path>>,
     generations: BTreeMap<String, (i64, Revision)>,
     order: Vec<String>,
+    /// Group versions that other servers serve.
+    aggregated: BTreeSet<String>,
     documents: Arc<Documents>,
 }
 
@@ -108,6 +110,7 @@ impl Registry {
             custom: BTreeMap::new(),
             generations: BTreeMap::new(),
             order: Vec::new(),
+            aggregated: BTreeSet::new(),
             documents: Arc::default(),
         };
         for resource in catalog.resources().iter() {
@@ -125,6 +128,25 @@ impl Registry {
             registry.insert(Arc::new(served));
         }
         registry
+    }
+
+    /// The same, with what other servers serve besides: for discovery.
+    pub(crate) fn with_aggregated(&self, found: &BTreeMap<String, Vec<Resource>>) -> Self {
+        let mut out = self.clone();
+        for (group_version, resources) in found {
+            if !out.order.contains(group_version) {
+                out.order.push(group_version.clone());
+            }
+            out.resources.insert(group_version.clone(), resources.clone());
+            out.aggregated.insert(group_version.clone());
+        }
+        out.documents = Arc::default();
+        out
+    }
+
+    /// Whether another server serves a group version.
+    pub(crate) fn is_aggregated(&self, group_version: &str) -> bool {
+        self.aggregated.contains(group_version)
     }
 
     fn has(&self, kind: &Kind) -> bool {

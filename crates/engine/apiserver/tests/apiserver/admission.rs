@@ -184,7 +184,8 @@ async fn a_new_node_takes_no_pods_before_it_is_ready() {
 async fn every_namespace_has_the_root_certificate_even_after_a_deletion() {
     let world = World::new().await;
     let path = "/api/v1/namespaces/kube-system/configmaps";
-    let mut events = world.admin().watch(&format!("{path}?watch=true")).await;
+    let mut events =
+        world.admin().watch(&format!("{path}?watch=true&fieldSelector=metadata.name=kube-root-ca.crt")).await;
     assert_eq!(events.line().await, "ADDED kube-root-ca.crt");
     world.admin().delete(&format!("{path}/kube-root-ca.crt"), &Value::Null).await;
     assert_eq!(events.line().await, "DELETED kube-root-ca.crt");

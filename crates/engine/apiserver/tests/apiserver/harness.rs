@@ -61,6 +61,7 @@ impl World {
             tasks: tasks.clone(),
             signing_key: pki.signing_key().expect("a signing key"),
             authority_pem: pki.authority_pem().to_owned(),
+            front_proxy: pki.front_proxy(clock.now()).expect("keys"),
             metrics,
             exposition: Arc::new(|| "# EOF\n".to_owned()),
             dialer,

@@ -1,6 +1,7 @@
 //! The server over its in-process service, over TLS, and under real clients.
 
 mod admission;
+mod aggregation;
 mod crud;
 mod custom;
 mod discovery;

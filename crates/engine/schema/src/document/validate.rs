@@ -4,6 +4,7 @@
 //!
 //! Built-in kinds without rules here are checked by their types (while decoding) and their metadata only.
 
+mod api_service;
 mod meta;
 mod names;
 mod pod;
@@ -52,6 +53,7 @@ pub fn validate(kind: &Kind, new: &Value, old: Option<&Value>) -> Vec<FieldError
             "admissionregistration.k8s.io",
             "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration",
         ) => webhooks::check(&object, old, &mut errors),
+        ("apiregistration.k8s.io", "APIService") => api_service::check(&object, &mut errors),
         ("rbac.authorization.k8s.io", _) => rbac::check(kind, &object, old, &mut errors),
         _ => {}
     }

@@ -96,7 +96,7 @@ impl Hook {
         if let Some(backend) = self.backend.get() {
             return Ok(backend.clone());
         }
-        let made = Backend::new(self.place.clone(), &self.trust, store)?;
+        let made = Backend::new(self.place.clone(), &self.trust, None, store)?;
         Ok(self.backend.get_or_init(|| made).clone())
     }
 }

@@ -93,8 +93,11 @@ pub(super) fn autoscaler(spec: &mut Object) {
     }
 }
 
-/// Types outside `k8s.io/api`: custom resource definitions.
+/// Types outside `k8s.io/api`: custom resource definitions, registrations of other servers.
 pub(super) fn crd(definition: &str, object: &mut Object) {
+    if definition.ends_with(".apiregistration.v1.ServiceReference") {
+        return set(object, "port", 443);
+    }
     match definition.rsplit("apis.apiextensions.v1.").next().filter(|name| *name != definition) {
         Some("CustomResourceDefinition") => stored_version(object),
         Some("CustomResourceDefinitionSpec") => {
