@@ -7,7 +7,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use muster_control::explain;
-use muster_store::{Failure as DiskFailure, FailureKind, OpenError};
+use muster_store::{Failure as DiskFailure, FailureKind, KeyError, OpenError};
 
 pub(crate) use code::Code;
 
@@ -46,11 +46,18 @@ impl Failure {
             }
             OpenError::Locked { .. } => Code::DataDirectoryHeld,
             OpenError::Format { .. } | OpenError::Decode { .. } => Code::StoreFormat,
+            OpenError::Sealed { .. } | OpenError::Keys(_) => Code::DataKeysUnusable,
             OpenError::Corrupt { .. } | OpenError::Missing { .. } => Code::StoreDamaged,
             OpenError::Write(DiskFailure { kind: FailureKind::DiskFull, .. }) => Code::DiskFull,
             OpenError::Write(DiskFailure { kind: FailureKind::Disk, .. }) => Code::DataDirectoryUnusable,
         };
         Self::Coded(code, format!("cannot open the data directory: {}", explain(error)))
+    }
+
+    /// Keys of encrypted values that cannot be had.
+    pub(crate) fn keys(error: &KeyError) -> Self {
+        let text = format!("cannot have the keys of encrypted values: {}", explain(error));
+        Self::Coded(Code::DataKeysUnusable, text)
     }
 
     /// The exit code of the contract.

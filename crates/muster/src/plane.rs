@@ -12,7 +12,7 @@ use muster_base::error::chain;
 use muster_base::task::{Kind, Tasks};
 use muster_control::{Informers, Metrics};
 use muster_scheduler::Scheduler;
-use muster_store::Store;
+use muster_store::{DataKeys, Sealing, Store};
 use muster_workloads::Workloads;
 use muster_workloads::certificate::Signer;
 use parking_lot::Mutex;
@@ -24,6 +24,9 @@ use crate::{node, rights};
 
 /// Bytes of events each resource keeps for watchers that resume.
 const RING_BYTES: usize = 4 << 20;
+
+/// Resources whose values stand encrypted in the data directory.
+const SEALED: &[&str] = &["secrets"];
 
 /// What the control plane is told.
 pub(crate) struct PlaneConfig {
@@ -68,8 +71,12 @@ pub(crate) fn kubeconfig(data_dir: &Path) -> PathBuf {
 
 /// Opens the store of a data directory, if no other process has it.
 pub(crate) fn open_store(data_dir: &Path) -> Result<Store<Object>, Failure> {
-    let config =
-        muster_store::Config { ring_bytes: RING_BYTES, ..muster_store::Config::new(data_dir.join("store")) };
+    let keys = DataKeys::open(data_dir.join("pki/data.keys")).map_err(|error| Failure::keys(&error))?;
+    let config = muster_store::Config {
+        ring_bytes: RING_BYTES,
+        sealing: Some(Sealing::new(keys, SEALED)),
+        ..muster_store::Config::new(data_dir.join("store"))
+    };
     let (store, recovery) = Store::open(config).map_err(|error| Failure::store(&error))?;
     if let Some(torn) = recovery.torn {
         tracing::warn!(%torn, "the log ended in the middle of a write; what was not acknowledged is dropped");

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::seal::Sealing;
+
 /// Writes of one commit, at most. Also bounds what one sync makes durable, so that revisions given out and lost in a
 /// crash can be stepped over (see `log`).
 pub(crate) const BATCH_WRITES_MAX: usize = 4096;
@@ -55,6 +57,8 @@ pub struct Config {
     /// power cut may lose their last writes, a killed process loses none. A batch with any other resource in it is
     /// synced first as ever. Empty by default: every write is durable when acknowledged.
     pub relaxed: BTreeSet<String>,
+    /// Whose values are encrypted on disk. None by default.
+    pub sealing: Option<Sealing>,
 }
 
 impl Config {
@@ -67,6 +71,7 @@ impl Config {
             ring_bytes: Limits::default().ring_bytes,
             sync: Sync::AtOnce,
             relaxed: BTreeSet::new(),
+            sealing: None,
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::entry::{DecodeError, Entry, Expect};
 use crate::key::{Key, Revision};
+use crate::seal::KeyError;
 
 /// Why a batch was not done. Nothing of it is visible.
 #[derive(thiserror::Error)]
@@ -221,9 +222,25 @@ pub enum OpenError {
         #[source]
         source: DecodeError,
     },
+    /// An encrypted value does not open.
+    #[error("{file}: the encrypted value of {key} at byte {offset} cannot be read; nothing was changed")]
+    Sealed {
+        /// The file in the data directory.
+        file: String,
+        /// Where the record begins.
+        offset: u64,
+        /// Whose value.
+        key: Key,
+        /// Which key is missing or wrong, and in which file it should be.
+        #[source]
+        source: DecodeError,
+    },
     /// The log cannot be begun.
     #[error("the log cannot be begun")]
     Write(#[source] Failure),
+    /// The keys of encrypted values cannot be kept.
+    #[error("the keys of encrypted values cannot be kept")]
+    Keys(#[from] KeyError),
     /// The log's thread cannot be started.
     #[error("the thread of the log cannot be started; raise the limit of processes")]
     Thread(#[source] io::Error),

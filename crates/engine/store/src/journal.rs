@@ -23,6 +23,7 @@ use crate::log::names;
 use crate::log::writer::Log;
 use crate::memory::sequencer::{Sequencer, Staged};
 use crate::memory::shared::Shared;
+use crate::seal::Sealing;
 
 /// The buffer for a group is kept, a larger one is not.
 const FRAMES_KEPT_BYTES: usize = 1 << 20;
@@ -42,6 +43,7 @@ pub(crate) struct Journal<T> {
     checkpoint: Checkpointing,
     failure: FailureCell,
     frames: Vec<u8>,
+    sealing: Option<Sealing>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +72,7 @@ impl<T: Payload> Journal<T> {
             checkpoint: Checkpointing::Idle,
             failure: FailureCell::default(),
             frames: Vec::new(),
+            sealing: config.sealing.clone(),
         }
     }
 
@@ -190,6 +193,7 @@ impl<T: Payload> Journal<T> {
             tables: self.sequencer.tables().clone(),
             obsolete: self.obsolete(),
             cancelled: cancelled.clone(),
+            sealing: self.sealing.clone(),
         })
     }
 

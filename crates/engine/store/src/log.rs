@@ -19,8 +19,11 @@ pub(crate) mod writer;
 
 use crate::config::BATCH_WRITES_MAX;
 
-/// The format of segments and checkpoints alike. Another one is refused.
-pub(crate) const FORMAT: u32 = 1;
+/// The format of segments and checkpoints alike: what is written, and the highest that is read.
+/// 2: values may be sealed.
+pub(crate) const FORMAT: u32 = 2;
+/// The lowest that is read. Between the two, a higher one only adds.
+pub(crate) const OLDEST_FORMAT: u32 = 1;
 
 /// How many revisions may be given out and not be synced: one group ends at or before twice the limit of one batch,
 /// relaxed writes outstanding before it are at most one more such group.

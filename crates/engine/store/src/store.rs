@@ -53,9 +53,12 @@ impl<T: Payload> Store<T> {
         let lock = DirectoryLock::acquire(&config.dir)?;
         let disk: Arc<dyn Disk> = Arc::new(Directory::new(&config.dir));
         let Recovered { sequencer, shared, log, checkpoints, recovery } = recover(disk.clone(), &config)?;
+        if let Some(sealing) = &config.sealing {
+            sealing.keys().persist()?;
+        }
         let shared = Arc::new(shared);
         let journal = Journal::new(disk, &config, sequencer, shared.clone(), log, checkpoints);
-        let committer = Committer::start(journal, config.sync, lock).map_err(OpenError::Thread)?;
+        let committer = Committer::start(journal, &config, lock).map_err(OpenError::Thread)?;
         Ok((Self { inner: Arc::new(Inner { shared, writer: Writer::Log(committer) }) }, recovery))
     }
 

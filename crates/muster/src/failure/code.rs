@@ -13,6 +13,7 @@ pub(crate) enum Code {
     NodeCannotRunContainers,
     NodeNeedsRoot,
     NodeNetworkUnusable,
+    DataKeysUnusable,
     StoreDamaged,
     StoreFormat,
 }
@@ -30,6 +31,7 @@ impl Code {
             Self::NodeCannotRunContainers => "node-cannot-run-containers",
             Self::NodeNeedsRoot => "node-needs-root",
             Self::NodeNetworkUnusable => "node-network-unusable",
+            Self::DataKeysUnusable => "data-keys-unusable",
             Self::StoreDamaged => "store-damaged",
             Self::StoreFormat => "store-format",
         }
@@ -41,6 +43,7 @@ impl Code {
             Self::CannotListen
             | Self::DataDirectoryHeld
             | Self::DataDirectoryUnusable
+            | Self::DataKeysUnusable
             | Self::StoreDamaged
             | Self::StoreFormat => 2,
             Self::ApiUnreachable

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use muster_apiserver::pki::{Pki, ServingNames};
-use muster_apiserver::{ApiServer, Config, Identity, InProcess, Metrics, NodeDialer, Parts, ReplyBody};
+use muster_apiserver::{
+    ApiServer, Config, Identity, InProcess, Metrics, NodeDialer, Object, Parts, ReplyBody,
+};
 use muster_base::clock::{Clock, ManualClock, SystemClock};
 use muster_base::task::Tasks;
 use muster_store::{Limits, Store};
@@ -41,14 +43,23 @@ impl World {
 
     /// A server that real clients can talk to: they check certificates against the real time.
     pub(crate) async fn of_today() -> Self {
-        Self::build(Arc::new(muster_apiserver::NoNodes), SystemClock.now()).await
+        Self::build(Arc::new(muster_apiserver::NoNodes), SystemClock.now(), None).await
     }
 
     pub(crate) async fn with_dialer(dialer: Arc<dyn NodeDialer>) -> Self {
-        Self::build(dialer, START.parse().expect("a time")).await
+        Self::build(dialer, START.parse().expect("a time"), None).await
     }
 
-    async fn build(dialer: Arc<dyn NodeDialer>, start: jiff::Timestamp) -> Self {
+    /// A server on a store of its own.
+    pub(crate) async fn on(store: Store<Object>) -> Self {
+        Self::build(Arc::new(muster_apiserver::NoNodes), START.parse().expect("a time"), Some(store)).await
+    }
+
+    async fn build(
+        dialer: Arc<dyn NodeDialer>,
+        start: jiff::Timestamp,
+        store: Option<Store<Object>>,
+    ) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let clock = Arc::new(ManualClock::new(start));
         let config = Config::new(([127, 0, 0, 1], 6443).into());
@@ -66,8 +77,8 @@ impl World {
             exposition: Arc::new(|| "# EOF\n".to_owned()),
             dialer,
         };
-        let server =
-            ApiServer::build(config, Store::in_memory(Limits::default()), parts).await.expect("a server");
+        let store = store.unwrap_or_else(|| Store::in_memory(Limits::default()));
+        let server = ApiServer::build(config, store, parts).await.expect("a server");
         Self { server, clock, pki, tasks, directory }
     }
 

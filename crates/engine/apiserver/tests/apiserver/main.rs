@@ -9,6 +9,7 @@ mod harness;
 mod kubectl;
 mod lists;
 mod rights;
+mod secrets;
 mod sockets;
 mod specials;
 mod watches;

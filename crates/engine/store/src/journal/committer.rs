@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::config::{BATCH_BYTES_MAX, QUEUE_BYTES_MAX, Sync};
+use crate::config::{BATCH_BYTES_MAX, Config, QUEUE_BYTES_MAX, Sync};
 use crate::disk::lock::DirectoryLock;
 use crate::entry::{Payload, Write};
 use crate::error::{CommitError, Failure};
 use crate::journal::group::{Answer, Request, Size};
 use crate::journal::{FailureCell, Journal};
 use crate::log::checkpoint::{Job, Outcome};
+use crate::seal::{self, Body, Sealing};
 
 /// Relaxed writes are synced at most this long after they were acknowledged.
 const RELAXED_SYNC_AFTER: Duration = Duration::from_millis(100);
@@ -34,33 +35,35 @@ pub(crate) struct Committer<T> {
     outbox: Sender<Message<T>>,
     queue: Arc<Semaphore>,
     failure: FailureCell,
+    sealing: Option<Sealing>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl<T: Payload> Committer<T> {
-    pub(crate) fn start(journal: Journal<T>, sync: Sync, lock: DirectoryLock) -> io::Result<Self> {
+    pub(crate) fn start(journal: Journal<T>, config: &Config, lock: DirectoryLock) -> io::Result<Self> {
         let (outbox, inbox) = mpsc::channel();
         let failure = journal.failure();
         let service = Service {
             journal,
             inbox,
             outbox: outbox.clone(),
-            sync,
+            sync: config.sync,
             checkpoint: None,
             cancelled: Arc::default(),
             unsynced_since: None,
         };
         let thread = thread::Builder::new().name("store-log".to_owned()).spawn(move || service.run(lock))?;
         let queue = Arc::new(Semaphore::new(QUEUE_BYTES_MAX));
-        Ok(Self { outbox, queue, failure, thread: Mutex::new(Some(thread)) })
+        let sealing = config.sealing.clone();
+        Ok(Self { outbox, queue, failure, sealing, thread: Mutex::new(Some(thread)) })
     }
 
     pub(crate) async fn commit(&self, writes: Vec<Write<T>>) -> Answer<T> {
         if let Some(failure) = self.failure() {
             return Err(CommitError::Failed(failure));
         }
-        let bodies = encode(&writes);
-        let bytes: usize = bodies.iter().map(Vec::len).sum();
+        let bodies = encode(&writes, self.sealing.as_ref());
+        let bytes: usize = bodies.iter().map(Body::len).sum();
         if BATCH_BYTES_MAX < bytes {
             return Err(CommitError::BatchTooLarge { bytes, max: BATCH_BYTES_MAX });
         }
@@ -100,15 +103,11 @@ impl<T> Drop for Committer<T> {
     }
 }
 
-fn encode<T: Payload>(writes: &[Write<T>]) -> Vec<Vec<u8>> {
+fn encode<T: Payload>(writes: &[Write<T>], sealing: Option<&Sealing>) -> Vec<Body> {
     let mut bodies = Vec::with_capacity(writes.len());
     for write in writes {
         match write {
-            Write::Put { value, .. } => {
-                let mut body = Vec::with_capacity(value.weight());
-                value.encode(&mut body);
-                bodies.push(body);
-            }
+            Write::Put { key, value, .. } => bodies.push(seal::encode(sealing, key, value)),
             Write::Delete { .. } => {}
         }
     }

@@ -9,6 +9,7 @@ use crate::entry::{Change, Committed, Event, Write};
 use crate::error::{CommitError, Failure};
 use crate::log::frame::{Batch, Frame, Op, frame_bytes};
 use crate::log::writer::Log;
+use crate::seal::Body;
 
 pub(crate) type Answer<T> = Result<Committed<T>, CommitError<T>>;
 
@@ -16,7 +17,7 @@ pub(crate) type Answer<T> = Result<Committed<T>, CommitError<T>>;
 pub(crate) struct Request<T> {
     pub(crate) writes: Vec<Write<T>>,
     /// The encoded values of the puts, in order: encoding is the committer's own work, not the log thread's.
-    pub(crate) bodies: Vec<Vec<u8>>,
+    pub(crate) bodies: Vec<Body>,
     pub(crate) answer: oneshot::Sender<Answer<T>>,
     /// Its share of the queue; none in tests that have no queue.
     pub(crate) permit: Option<OwnedSemaphorePermit>,
@@ -32,7 +33,7 @@ pub(crate) struct Size {
 impl Size {
     pub(crate) fn add<T>(&mut self, request: &Request<T>) {
         self.writes += request.writes.len();
-        self.bytes += request.bodies.iter().map(Vec::len).sum::<usize>();
+        self.bytes += request.bodies.iter().map(Body::len).sum::<usize>();
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -43,7 +44,7 @@ impl Size {
 /// A batch whose preconditions held, with the encoded values of its puts.
 pub(crate) struct StagedBatch<T> {
     pub(crate) events: Vec<Event<T>>,
-    pub(crate) bodies: Vec<Vec<u8>>,
+    pub(crate) bodies: Vec<Body>,
 }
 
 /// Staged batches, and the answers that wait until they are durable.
@@ -93,7 +94,8 @@ impl<T> StagedBatch<T> {
             let op = match event.change {
                 Change::Deleted => Op::Delete,
                 Change::Created | Change::Updated => {
-                    Op::Put { body: bodies.next().expect("every put has its encoded value") }
+                    let body = bodies.next().expect("every put has its encoded value");
+                    Op::Put { body: &body.bytes, form: body.form }
                 }
             };
             let key = &event.entry.key;

@@ -4,8 +4,6 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::Bytes;
-
 use crate::disk::{Disk, DiskFile};
 use crate::entry::{Entry, Payload};
 use crate::error::{Failure, OpenError};
@@ -15,6 +13,7 @@ use crate::log::header::{HEADER_BYTES, Header, Magic, le32};
 use crate::log::names;
 use crate::memory::sequencer::{Sequencer, Tables};
 use crate::memory::table::Table;
+use crate::seal::{self, Body, Sealing};
 
 /// Written at once.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -29,6 +28,7 @@ pub(crate) struct Job<T> {
     /// Segments and checkpoints that nothing needs any more once this checkpoint is there.
     pub(crate) obsolete: Vec<String>,
     pub(crate) cancelled: Arc<AtomicBool>,
+    pub(crate) sealing: Option<Sealing>,
 }
 
 /// How a job ended.
@@ -78,14 +78,12 @@ impl<T: Payload> Job<T> {
         output.buffer.extend_from_slice(&header.encode());
         let mut resources: Vec<_> = self.tables.iter().collect();
         resources.sort_unstable_by_key(|(name, _)| *name);
-        let mut body = Vec::new();
         for (_, table) in resources {
             for entry in table.range(std::ops::Bound::Unbounded) {
                 if self.cancelled.load(Ordering::Relaxed) {
                     return Ok(None);
                 }
-                body.clear();
-                entry.value.encode(&mut body);
+                let body = seal::encode(self.sealing.as_ref(), &entry.key, &entry.value);
                 as_frame(entry, &body).encode(self.revision.get(), &mut output.buffer);
                 output.spill().map_err(failed("write"))?;
             }
@@ -114,11 +112,11 @@ fn remove_unfinished(disk: &dyn Disk, name: &str) {
     }
 }
 
-fn as_frame<'a, T>(entry: &'a Entry<T>, body: &'a [u8]) -> Frame<'a> {
+fn as_frame<'a, T>(entry: &'a Entry<T>, body: &'a Body) -> Frame<'a> {
     Frame {
         revision: entry.revision,
         base: entry.created,
-        op: Op::Put { body },
+        op: Op::Put { body: &body.bytes, form: body.form },
         batch: Batch::Ends,
         resource: &entry.key.resource,
         namespace: &entry.key.namespace,
@@ -170,7 +168,11 @@ impl Output {
 }
 
 /// Reads a checkpoint, whole or not at all: damage anywhere refuses it.
-pub(crate) fn load<T: Payload>(disk: &dyn Disk, revision: Revision) -> Result<Sequencer<T>, OpenError> {
+pub(crate) fn load<T: Payload>(
+    disk: &dyn Disk,
+    revision: Revision,
+    sealing: Option<&Sealing>,
+) -> Result<Sequencer<T>, OpenError> {
     let name = names::checkpoint(revision);
     let unreadable = |source| OpenError::Read { file: name.clone(), source };
     let input = disk.open(&name).map_err(unreadable)?;
@@ -187,14 +189,9 @@ pub(crate) fn load<T: Payload>(disk: &dyn Disk, revision: Revision) -> Result<Se
             |reason: &str| OpenError::Corrupt { file: name.clone(), offset: at, reason: reason.to_owned() };
         let crc = read_content(&mut input, &mut content).map_err(unreadable)?.map_err(corrupt)?;
         let frame = frame::decode(header.revision.get(), crc, &content).map_err(corrupt)?;
-        let Op::Put { body } = frame.op else { return Err(corrupt("an entry is a deletion")) };
+        let Op::Put { body, form } = frame.op else { return Err(corrupt("an entry is a deletion")) };
         let key = frame.key();
-        let value = T::decode(&key, Bytes::copy_from_slice(body)).map_err(|source| OpenError::Decode {
-            file: name.clone(),
-            offset: at,
-            key: key.clone(),
-            source,
-        })?;
+        let value = seal::decode(sealing, &key, (form, body), (&name, at))?;
         sequencer.restore(Entry { key, created: frame.base, revision: frame.revision, value });
         at += (PREFIX_BYTES + content.len()).next_multiple_of(8) as u64;
     }

@@ -1,7 +1,7 @@
 //! One record: of a write in a segment, of an entry in a checkpoint.
 //!
 //! Little-endian, beginning at a multiple of 8: length u32 (of what follows the checksum), CRC32C u32 (of the file's
-//! seed, the length and all that follows), revision u64, base u64, op u8, flags u8, lengths of resource, namespace and
+//! seed, the length and all that follows), revision u64, base u64, op u8, flags u8 (1 ends a batch, 2 is sealed), lengths of resource, namespace and
 //! name u16 each, these three, the body; then zeros up to the next multiple of 8.
 
 use crate::key::{Key, Revision};
@@ -13,12 +13,20 @@ const ALIGN: usize = 8;
 const PUT: u8 = 1;
 const DELETE: u8 = 2;
 const ENDS_BATCH: u8 = 1;
+const SEALED: u8 = 2;
 
 /// What a record says happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Op<'a> {
-    Put { body: &'a [u8] },
+    Put { body: &'a [u8], form: Form },
     Delete,
+}
+
+/// Whether a value is written as it is or encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Plain,
+    Sealed,
 }
 
 /// Whether more records of the same batch follow.
@@ -59,14 +67,16 @@ impl Frame<'_> {
         out.extend_from_slice(&[0; PREFIX_BYTES]);
         out.extend_from_slice(&self.revision.get().to_le_bytes());
         out.extend_from_slice(&self.base.get().to_le_bytes());
-        let (op, body): (u8, &[u8]) = match self.op {
-            Op::Put { body } => (PUT, body),
-            Op::Delete => (DELETE, &[]),
+        let (op, body, sealed): (u8, &[u8], u8) = match self.op {
+            Op::Put { body, form: Form::Plain } => (PUT, body, 0),
+            Op::Put { body, form: Form::Sealed } => (PUT, body, SEALED),
+            Op::Delete => (DELETE, &[], 0),
         };
-        let flags = match self.batch {
+        let ends = match self.batch {
             Batch::Continues => 0,
             Batch::Ends => ENDS_BATCH,
         };
+        let flags = ends | sealed;
         out.extend_from_slice(&[op, flags]);
         let parts = [self.resource, self.namespace, self.name];
         for part in parts {
@@ -158,11 +168,12 @@ fn parse(content: &[u8]) -> Option<Frame<'_>> {
     let (namespace, rest) = rest.split_at_checked(length(20))?;
     let (name, body) = rest.split_at_checked(length(22))?;
     let op = match content[16] {
-        PUT => Op::Put { body },
-        DELETE if body.is_empty() => Op::Delete,
+        PUT if content[17] & SEALED == 0 => Op::Put { body, form: Form::Plain },
+        PUT => Op::Put { body, form: Form::Sealed },
+        DELETE if body.is_empty() && content[17] & SEALED == 0 => Op::Delete,
         _ => return None,
     };
-    let batch = match content[17] {
+    let batch = match content[17] & !SEALED {
         0 => Batch::Continues,
         ENDS_BATCH => Batch::Ends,
         _ => return None,

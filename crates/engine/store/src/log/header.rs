@@ -2,7 +2,7 @@
 
 use crate::error::OpenError;
 use crate::key::Revision;
-use crate::log::FORMAT;
+use crate::log::{FORMAT, OLDEST_FORMAT};
 
 /// Bytes of a header.
 pub(crate) const HEADER_BYTES: usize = 64;
@@ -59,7 +59,7 @@ impl Header {
             return Err(corrupt(0, "the file does not begin with the mark of its kind"));
         }
         let found = le32(bytes, 8);
-        if found != FORMAT {
+        if !(OLDEST_FORMAT..=FORMAT).contains(&found) {
             return Err(OpenError::Format { file: file.to_owned(), found, supported: FORMAT });
         }
         if crc32c::crc32c(&bytes[..CRC_AT]) != le32(bytes, CRC_AT) {

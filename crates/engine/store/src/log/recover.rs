@@ -3,8 +3,6 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use crate::config::Config;
 use crate::disk::Disk;
 use crate::entry::{Event, Payload};
@@ -18,6 +16,7 @@ use crate::log::writer::Log;
 use crate::log::{UNSYNCED_WRITES_MAX, checkpoint};
 use crate::memory::sequencer::{Sequencer, Tables};
 use crate::memory::shared::Shared;
+use crate::seal::{self, Sealing};
 
 /// Events gathered before they go to the rings.
 const PUBLISH_EVERY: usize = 1024;
@@ -35,7 +34,7 @@ pub(crate) struct Recovered<T> {
 pub(crate) fn recover<T: Payload>(disk: Arc<dyn Disk>, config: &Config) -> Result<Recovered<T>, OpenError> {
     let listed = disk.list().map_err(|source| OpenError::Read { file: ".".to_owned(), source })?;
     let files = Files::sort(listed);
-    let mut replay = Replay::begin(disk.as_ref(), &files, config.ring_bytes)?;
+    let mut replay = Replay::begin(disk.as_ref(), &files, config)?;
     let segments = replay.needed(disk.as_ref(), &files.segments)?;
     for (index, (first, header)) in segments.iter().enumerate() {
         let place = if index + 1 == segments.len() { Place::Last } else { Place::Middle };
@@ -58,18 +57,29 @@ struct Replay<T> {
     tail: Option<(segment::End, Vec<u8>)>,
     bytes: u64,
     writes: u64,
+    sealing: Option<Sealing>,
 }
 
 impl<T: Payload> Replay<T> {
-    fn begin(disk: &dyn Disk, files: &Files, ring_bytes: usize) -> Result<Self, OpenError> {
+    fn begin(disk: &dyn Disk, files: &Files, config: &Config) -> Result<Self, OpenError> {
         let (base, sequencer) = match older_checkpoint(files) {
-            Some(revision) => (revision, checkpoint::load(disk, revision)?),
+            Some(revision) => (revision, checkpoint::load(disk, revision, config.sealing.as_ref())?),
             None => (Revision::ZERO, Sequencer::new(Tables::new(), Revision::ZERO)),
         };
         let newest = files.checkpoints.last().copied().unwrap_or_default();
-        let shared = Shared::new(Tables::new(), base, ring_bytes);
-        let pending = Vec::new();
-        Ok(Self { sequencer, shared, base, newest, last: None, pending, tail: None, bytes: 0, writes: 0 })
+        let shared = Shared::new(Tables::new(), base, config.ring_bytes);
+        Ok(Self {
+            sequencer,
+            shared,
+            base,
+            newest,
+            last: None,
+            pending: Vec::new(),
+            tail: None,
+            bytes: 0,
+            writes: 0,
+            sealing: config.sealing.clone(),
+        })
     }
 
     /// The segments from the checkpoint on, with their headers. Older ones are left over from a clean-up.
@@ -130,14 +140,8 @@ impl<T: Payload> Replay<T> {
             }
             let key = frame.key();
             let event = match frame.op {
-                Op::Put { body } => {
-                    let value = T::decode(&key, Bytes::copy_from_slice(body));
-                    let value = value.map_err(|source| OpenError::Decode {
-                        file: file.to_owned(),
-                        offset: *offset,
-                        key: key.clone(),
-                        source,
-                    })?;
+                Op::Put { body, form } => {
+                    let value = seal::decode(self.sealing.as_ref(), &key, (form, body), (file, *offset))?;
                     Some(self.sequencer.put(&key, value, frame.revision))
                 }
                 Op::Delete => self.sequencer.delete(&key, frame.revision),

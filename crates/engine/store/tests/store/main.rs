@@ -3,6 +3,7 @@
 mod commit;
 mod durable;
 mod killed;
+mod sealed;
 mod snapshot;
 mod text;
 mod watch;

@@ -17,6 +17,7 @@ use crate::key::{Key, Revision};
 use crate::log::checkpoint::Job;
 use crate::log::recover::{Recovered, recover};
 use crate::memory::shared::Shared;
+use crate::seal;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Text(pub(crate) String);
@@ -93,7 +94,7 @@ impl Run {
 
 fn request(writes: Vec<Write<Text>>) -> (Request<Text>, oneshot::Receiver<Answer<Text>>) {
     let bodies = writes.iter().filter_map(|write| match write {
-        Write::Put { value, .. } => Some(value.0.clone().into_bytes()),
+        Write::Put { key, value, .. } => Some(seal::encode(None, key, value)),
         Write::Delete { .. } => None,
     });
     let bodies = bodies.collect();

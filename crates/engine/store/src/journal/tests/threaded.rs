@@ -5,7 +5,6 @@ use std::sync::Arc;
 use futures::FutureExt;
 
 use super::harness::{Text, config, open, put};
-use crate::config::Sync;
 use crate::disk::lock::DirectoryLock;
 use crate::disk::sim::{Fault, SimDisk};
 use crate::entry::Write;
@@ -20,7 +19,7 @@ fn lock(dir: &tempfile::TempDir) -> DirectoryLock {
 
 fn start(disk: &SimDisk, dir: &tempfile::TempDir) -> (Committer<Text>, Arc<Shared<Text>>) {
     let run = open(disk, &config()).expect("it opens");
-    let committer = Committer::start(run.journal, Sync::AtOnce, lock(dir)).expect("it starts");
+    let committer = Committer::start(run.journal, &config(), lock(dir)).expect("it starts");
     (committer, run.shared)
 }
 
