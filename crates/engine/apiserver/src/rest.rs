@@ -2,7 +2,7 @@
 
 pub(crate) mod codec;
 pub(crate) mod convert;
-mod create;
+pub(crate) mod create;
 mod delete;
 mod list;
 pub(crate) mod meta;

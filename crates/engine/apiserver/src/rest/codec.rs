@@ -12,6 +12,11 @@ use crate::status::{Reason, Refusal};
 /// Reads an object of a kind; unknown and repeated fields are treated as the request says.
 pub(crate) fn decode(served: &Served, call: &mut Call) -> Result<Value, Refusal> {
     let encoding = encoding(call)?;
+    decode_as(served, call, encoding)
+}
+
+/// The same, whatever the request says about its body.
+pub(crate) fn decode_as(served: &Served, call: &mut Call, encoding: Encoding) -> Result<Value, Refusal> {
     let validation = call.query.field_validation()?;
     let decoded = decode::decode(&served.kind, encoding, &call.body, validation)
         .map_err(|error| refusal(&error, error.status_message(&served.kind)))?;

@@ -1,5 +1,7 @@
 //! Create.
 
+pub(crate) mod bulk;
+
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -34,9 +36,7 @@ pub(crate) async fn create_entry(
     target: &Target,
     mut value: Value,
 ) -> Result<Arc<Entry<Object>>, Refusal> {
-    place(target, &mut value)?;
-    codec::default(&target.served, &mut value);
-    meta::prepare_create(&target.served, &mut value, server.inner().clock.now())?;
+    begin(server, target, &mut value)?;
     let prefix = generated_prefix(&value).map(str::to_owned);
     let dry_run = call.dry_run()?;
     let mut attempt = 1;
@@ -101,6 +101,33 @@ async fn admit(
 pub(super) fn build(served: &Served, value: Value) -> Result<Object, Refusal> {
     let value = super::convert::to_stored(served, value);
     Object::build(&value, &served.columns).map_err(|error| Refusal::bad_request(error.to_string()))
+}
+
+/// An object that may be written.
+pub(super) struct Admitted {
+    pub(super) name: String,
+    pub(super) object: Object,
+}
+
+/// Does everything that a create does before its commit, for a kind that holds nothing and an object that has a name.
+pub(super) async fn admitted(
+    server: &ApiServer,
+    call: &mut Call,
+    target: &Target,
+    mut value: Value,
+) -> Result<Admitted, Refusal> {
+    begin(server, target, &mut value)?;
+    let name = meta::text(&value, "/metadata/name").to_owned();
+    admit(server, call, target, &name, &mut value).await?;
+    let object = build(&target.served, value)?;
+    Ok(Admitted { name, object })
+}
+
+/// What a create does whatever the object's name becomes.
+fn begin(server: &ApiServer, target: &Target, value: &mut Value) -> Result<(), Refusal> {
+    place(target, value)?;
+    codec::default(&target.served, value);
+    meta::prepare_create(&target.served, value, server.inner().clock.now())
 }
 
 fn place(target: &Target, value: &mut Value) -> Result<(), Refusal> {

@@ -15,6 +15,7 @@ use crate::authn::{Identity, accept_joining, impersonated, wants};
 use crate::authz::Attributes;
 use crate::extend::aggregation;
 use crate::request::{Accept, Query, RequestInfo, Syntax};
+use crate::rest::create::bulk;
 use crate::rest::{self, Call};
 use crate::status::Refusal;
 
@@ -112,6 +113,9 @@ impl ApiServer {
         }
         let text = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let content_type = text(CONTENT_TYPE).map(str::to_owned);
+        if bulk::is_bulk(&info, content_type.as_deref()) {
+            return Box::pin(bulk::create(self, bulk::Request { who, info, query }, incoming)).await;
+        }
         let reads = [Method::GET, Method::HEAD].contains(&parts.method);
         let body =
             if reads { Bytes::new() } else { body::read(incoming, self.0.config.body_bytes_max).await? };

@@ -2,6 +2,7 @@
 
 mod admission;
 mod aggregation;
+mod bulk;
 mod crud;
 mod custom;
 mod discovery;
