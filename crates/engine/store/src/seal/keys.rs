@@ -79,7 +79,7 @@ impl DataKeys {
         let mut keys = Self { keys: Vec::new(), written: true, path };
         match fs::read_to_string(&keys.path) {
             Ok(text) => keys.read(&text)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
             Err(source) => return Err(keys.failed("read", source)),
         }
         if keys.keys.is_empty() {
