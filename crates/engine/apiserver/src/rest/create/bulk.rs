@@ -99,11 +99,14 @@ fn target(server: &ApiServer, info: &RequestInfo) -> Result<Target, Refusal> {
     Ok(target)
 }
 
+/// A chunk and the task that works on it.
+type Running = (Chunk, JoinHandle<Vec<(Line, chunk::Outcome)>>);
+
 struct Work<'a> {
     server: &'a ApiServer,
     request: Arc<Request>,
     target: Target,
-    running: VecDeque<(Chunk, JoinHandle<Vec<(Line, chunk::Outcome)>>)>,
+    running: VecDeque<Running>,
     report: Report,
 }
 
