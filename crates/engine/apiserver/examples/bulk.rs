@@ -93,7 +93,7 @@ fn machine(n: usize) -> Value {
         }},
         "spec": {
             "site": format!("site-{:02}", n % 84), "rack": format!("site-{:02}-rack-{:04}", n % 84, n / 84 / 40),
-            "serial": format!("SN{n:012}"), "role": ["worker", "storage", "database"][n % 3],
+            "serial": format!("SN{n:012}"), "role": (["worker", "storage", "database"][n % 3]),
             "profile": format!("profile-{}", n % 12),
             "bmc": {"address": format!("redfish://10.{}.{}.{}/Systems/1", n >> 16 & 255, n >> 8 & 255, n & 255),
                     "secretRef": format!("bmc-site-{:02}", n % 84)},

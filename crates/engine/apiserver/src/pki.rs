@@ -4,8 +4,8 @@ mod agents;
 mod authority;
 mod files;
 mod kubeconfig;
-mod requests;
 mod proxy;
+mod requests;
 
 #[cfg(test)]
 mod tests;
@@ -20,9 +20,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use crate::authn::{Identity, SigningKey};
 pub(crate) use agents::AnyCertificate;
 use authority::Authority;
-pub use requests::Subject;
 pub use proxy::FrontProxy;
 pub(crate) use proxy::NAME as FRONT_PROXY_NAME;
+pub use requests::Subject;
 
 /// A certificate with its key, as PEM texts.
 #[derive(Clone, Debug)]

@@ -22,15 +22,13 @@ fn report(answer: &Answer) -> Report {
 /// `LINE CODE REASON: MESSAGE`, or the warnings.
 fn told(report: &Report) -> String {
     let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
-    let line = |one: &bulk::LineReport| match &one.status {
-        Value::Null => format!("{} {}", one.line, one.warnings.join("; ")),
-        status => format!(
-            "{} {} {}: {}",
-            one.line,
-            status["code"],
-            text(&status["reason"]),
-            text(&status["message"])
-        ),
+    let line = |one: &bulk::LineReport| {
+        let status = &one.status;
+        if status.is_null() {
+            return format!("{} {}", one.line, one.warnings.join("; "));
+        }
+        let (reason, message) = (text(&status["reason"]), text(&status["message"]));
+        format!("{} {} {reason}: {message}", one.line, status["code"])
     };
     report.told.iter().map(line).collect::<Vec<_>>().join("\n")
 }
