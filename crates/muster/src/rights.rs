@@ -139,7 +139,7 @@ fn doctor() -> Vec<Rule> {
 /// Obeys Orders for management controllers, and alone reads their credentials: those of one namespace, by name.
 fn bmc() -> Vec<Rule> {
     vec![
-        rule(OURS, &["orders", "machines", "bmcreadings"], READ),
+        rule(OURS, &["orders", "machines", "bmcreadings", "pauses"], READ),
         rule(OURS, &["orders/status", "bmcreadings/status"], &["update"]),
         rule(OURS, &["bmcreadings"], &["create"]),
         rule("", &["secrets"], &["get"]),

@@ -18,7 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("muster-machines", FLEET),
     ("muster-workflow", FLEET),
     ("muster-doctor", SYSTEM),
-    ("muster-bmc", SYSTEM),
+    ("muster-bmc", FLEET),
     ("muster-history", SYSTEM),
     ("muster", ALL),
     ("muster-sim", ALL),

@@ -10,9 +10,10 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::PostParams;
 use kube::{Api, ResourceExt as _};
 use muster_api::machine::Phase;
-use muster_api::order::{Answer, Executor, OUTPUT_BYTES_MAX, OrderPhase, OrderStatus};
+use muster_api::order::{Answer, Executor, OUTPUT_BYTES_MAX, OrderPhase, OrderStatus, Refusal, Verb};
 use muster_api::{Machine, Order};
 use muster_base::clock::elapsed;
+use muster_brake::{Act, AskError};
 use muster_control::events::{Events, Note, Severity};
 use muster_control::{
     Acted, Cause, Change, Driver, Informer, Next, ObjectKey, Outcome, Pass, Queue, Sweep, is_not_found,
@@ -38,6 +39,12 @@ pub(crate) enum DeskError {
         order: String,
         #[source]
         source: Box<kube::Error>,
+    },
+    #[error("order {order} is not begun")]
+    Ask {
+        order: String,
+        #[source]
+        source: AskError,
     },
     #[error("machine {machine} cannot be read")]
     Machine {
@@ -270,6 +277,28 @@ impl Desk {
         Ok(Outcome::ACTED)
     }
 
+    /// Gives an order back that a pause or `handsOff` holds. What has been sent already is seen to its end: a machine
+    /// between off and on would be worse.
+    async fn give_back(&self, order: &Order) -> Result<bool, DeskError> {
+        let status = order.status.clone().unwrap_or_default();
+        if !status.acts.is_empty() || order.spec.verb == Verb::IdentifyLed {
+            return Ok(false);
+        }
+        let asked = self.context.brake.ask(&order.spec.machine, Act::of(order.spec.verb)).await;
+        let hold = asked.map_err(|source| DeskError::Ask { order: order.name_any(), source })?;
+        let Some(hold) = hold else { return Ok(false) };
+        let now = Some(self.context.clock.now());
+        let given_back = OrderStatus {
+            phase: OrderPhase::Refused,
+            refusal: Some(Refusal::Held),
+            message: hold.to_string(),
+            ended_at: now,
+            ..status
+        };
+        self.write(order, given_back).await?;
+        Ok(true)
+    }
+
     async fn round(&self, order: &Order, machine: &Machine) -> Result<Outcome, DeskError> {
         let mut world = self.world(machine, Seen::NotLooked);
         let mut decision = plan::plan(order, &world);
@@ -288,7 +317,12 @@ impl Desk {
                 self.write(order, *status).await?;
                 Ok(if done { Outcome::ACTED } else { Outcome::ACTED.again_after(Duration::from_secs(1)) })
             }
-            Decision::Send(status, command) => self.send(order, machine, *status, &command).await,
+            Decision::Send(status, command) => {
+                if self.give_back(order).await? {
+                    return Ok(Outcome::ACTED);
+                }
+                self.send(order, machine, *status, &command).await
+            }
         }
     }
 }

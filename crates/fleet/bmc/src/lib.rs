@@ -23,6 +23,7 @@ use std::sync::Arc;
 use kube::Client;
 use muster_base::clock::SharedClock;
 use muster_base::task::Tasks;
+use muster_brake::Brake;
 use muster_control::{Informers, Metrics};
 
 pub use access::{Access, AccessError, NAMESPACE, Transport, read as read_access};
@@ -40,6 +41,7 @@ pub(crate) struct Context {
     pub(crate) metrics: Metrics,
     pub(crate) config: Config,
     pub(crate) gates: Arc<Gates>,
+    pub(crate) brake: Brake,
 }
 
 /// Starts the actor; it ends with `tasks`. Only the leader may do so.
@@ -52,6 +54,7 @@ pub fn start(informers: &Informers, clock: &SharedClock, tasks: &Tasks, metrics:
         metrics: metrics.clone(),
         config,
         gates: Arc::new(Gates::new(config)),
+        brake: Brake::new(informers.client(), SharedClock::clone(clock)),
     };
     desk::start(&context);
     readings::start(&context);
