@@ -8,7 +8,7 @@ packages=(containerd runc containernetworking-plugins nftables iptables iproute2
 case ${1:-} in
   "") ;;
   --with-clients) packages+=(curl python3-venv) ;;
-  --for-tests) packages+=(ca-certificates curl gcc git ipmitool jq make openipmi openssl python3-venv util-linux) ;;
+  --for-tests) packages+=(busybox-static ca-certificates curl gcc git ipmitool jq make openipmi openssl python3-venv util-linux) ;;
   *) echo "packages.sh: unknown flag $1: use --with-clients or --for-tests" >&2 && exit 2 ;;
 esac
 

@@ -323,7 +323,7 @@ fn what_is_not_there_is_refused_by_its_name_in_every_format() {
         {
             let mut command = muster(&[noun, verb, "ghost", "-o", format, "--data-dir"]);
             let expected = if *verb == "history" {
-                "muster: history of machine ghost: machines.muster.dev \"ghost\" not found\n".to_owned()
+                "muster: history: the history knows no Machine \"ghost\"\n".to_owned()
             } else {
                 format!("muster: {noun} ghost: {noun}s.muster.dev \"ghost\" not found\n")
             };

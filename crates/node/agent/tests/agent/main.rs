@@ -74,9 +74,12 @@ fn a_containerd_that_keeps_dying_is_left_down_after_three_restarts() {
                 machine.supervisor.pid().await.is_some()
             })
             .await;
-            signal(machine.supervisor.pid().await.unwrap(), Signal::SIGKILL);
-            wait_for("its end", Duration::from_secs(5), async || machine.supervisor.pid().await.is_none())
-                .await;
+            let killed = machine.supervisor.pid().await.unwrap();
+            signal(killed, Signal::SIGKILL);
+            wait_for("its end", Duration::from_secs(20), async || {
+                machine.supervisor.pid().await != Some(killed)
+            })
+            .await;
         }
         wait_for("the supervisor to give up", Duration::from_secs(10), async || {
             matches!(machine.events().last(), Some(Event::GaveUp { restarts_in_window: 3, .. }))
