@@ -188,6 +188,10 @@ impl<K: Watched> Informer<K> {
                 }
                 Ok(Event::Apply(object)) => self.put(object),
                 Ok(Event::Delete(object)) => self.remove(&ObjectKey::of(&object)),
+                // How a server asks a watcher to list anew: its window of changes does not reach back that far.
+                Err(watcher::Error::WatchError(status)) if status.code == 410 => {
+                    tracing::info!(kind = %K::kind(&()), error = %status, "a watch expired and lists anew");
+                }
                 Err(error) => {
                     tracing::warn!(
                         kind = %K::kind(&()),

@@ -17,9 +17,15 @@ pub(crate) const MUSTER: &str = env!("CARGO_BIN_EXE_muster");
 /// Name of the one machine of every test.
 pub(crate) const MACHINE: &str = "m1";
 
+/// Where this crate lies now: asked of cargo when the test runs, for a shared target folder may hold a test that
+/// was built from another clone, which is gone.
+pub(crate) fn here() -> PathBuf {
+    PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo runs the tests and says where"))
+}
+
 /// The top of the source tree.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+    here().join("../..").canonicalize().expect("the crate lies in a source tree")
 }
 
 /// Why tests with real containers cannot run here.

@@ -1,11 +1,11 @@
 //! Real kubectl against the whole cluster: what people type, what they read.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::harness::{Cluster, MACHINE, MUSTER, done, needs_containers, root, wait_for};
+use crate::harness::{Cluster, MACHINE, MUSTER, done, here, needs_containers, root, wait_for};
 use crate::story::{Calm, heals_a_hung_runtime, runs_the_application, takes_the_machine_in};
 use crate::transcript::{replay, steady};
 
@@ -14,7 +14,7 @@ const TRANSCRIPTS: &[&str] =
     &["fleet", "discovery", "apply", "read", "write", "rollout", "rights", "refused", "drain"];
 
 fn goldens() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/muster/goldens")
+    here().join("tests/muster/goldens")
 }
 
 /// A command inside the cluster's namespace that finds kubectl, the cluster, `$SAMPLE` and the manifests.

@@ -29,8 +29,10 @@ fn oracle() -> Result<std::path::PathBuf, String> {
     let folder = std::env::temp_dir().join("muster-strategic-oracle");
     std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
     let program = folder.join("oracle");
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/schema/oracle");
-    let built = Command::new("go").args(["build", "-C", source, "-o"]).arg(&program).arg(".").output();
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").ok_or("cargo does not say where the crate lies")?;
+    let source = std::path::Path::new(&here).join("tests/schema/oracle");
+    let built =
+        Command::new("go").args(["build", "-C"]).arg(source).arg("-o").arg(&program).arg(".").output();
     let built = built.map_err(|error| format!("go cannot be run: {error}"))?;
     if built.status.success() {
         Ok(program)
