@@ -76,8 +76,18 @@ fn front(key: &[Json]) -> Option<Front> {
 }
 
 fn node_port(key: &[Json]) -> Option<NodePort> {
-    let protocol = Protocol::by_name(key.first()?.as_str()?)?;
-    Some(NodePort { protocol, port: number(key.get(1)?)? })
+    Some(NodePort { protocol: protocol(key.first()?)?, port: number(key.get(1)?)? })
+}
+
+/// By name, or by number (IANA) on a system without `/etc/protocols`.
+fn protocol(json: &Json) -> Option<Protocol> {
+    match (json.as_str(), json.as_u64()) {
+        (Some(name), _) => Protocol::by_name(name),
+        (None, Some(6)) => Some(Protocol::Tcp),
+        (None, Some(17)) => Some(Protocol::Udp),
+        (None, Some(132)) => Some(Protocol::Sctp),
+        (None, _) => None,
+    }
 }
 
 fn way(value: &Json) -> Option<Value> {
@@ -95,4 +105,29 @@ fn ip(json: &Json) -> Option<Ipv4Addr> {
 
 fn number<N: TryFrom<u64>>(json: &Json) -> Option<N> {
     N::try_from(json.as_u64()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listing(protocol: &str) -> String {
+        let front = format!(
+            r#"[{{"concat":["10.96.0.1",{protocol},443]}},{{"goto":{{"target":"front_any_kept_1"}}}}]"#
+        );
+        format!(r#"{{"nftables":[{{"map":{{"name":"fronts","elem":[{front}]}}}}]}}"#)
+    }
+
+    #[test]
+    fn a_protocol_is_read_by_name_and_by_number_and_another_is_not_ours() {
+        for (by_name, by_number) in [("tcp", "6"), ("udp", "17"), ("sctp", "132")] {
+            let named = parse(listing(&format!("{by_name:?}")).as_bytes()).unwrap();
+            assert_eq!(named.len(), 1);
+            assert_eq!(parse(listing(by_number).as_bytes()).unwrap(), named);
+        }
+        for other in ["1", "\"icmp\"", "null"] {
+            let error = parse(listing(other).as_bytes()).unwrap_err();
+            assert!(matches!(error, ListingError::Foreign { .. }), "{error}");
+        }
+    }
 }
