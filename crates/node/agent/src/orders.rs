@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 mod execute;
 mod kernel;
 mod ledger;
+mod ready;
 mod sysctl;
 
 pub use execute::{Executor, Outcome};

@@ -7,6 +7,7 @@ mod intake;
 mod ledger;
 mod pause;
 mod pods;
+mod provision;
 mod repair;
 mod support;
 mod watches;

@@ -10,7 +10,7 @@ use muster_api::role::{Taint, TaintEffect};
 use muster_base::clock::{SharedClock, elapsed};
 use muster_base::error::chain;
 
-use super::{kernel, sysctl};
+use super::{kernel, ready, sysctl};
 use crate::cgroup::Cgroups;
 use crate::containerd::Bringup;
 use crate::image;
@@ -184,6 +184,7 @@ impl Executor {
 
     /// A real sandbox and container, seen running, then removed.
     async fn check_start(&self, order: &OrderSpec) -> Outcome {
+        ready::await_network(self.runtime.as_ref()).await;
         if let Err(error) = self.clear_checks().await {
             return Outcome::failed(&error);
         }

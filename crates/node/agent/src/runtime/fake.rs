@@ -32,6 +32,7 @@ struct World {
     health: Health,
     exec_code: i32,
     network: u8,
+    readiness: Network,
     calls: Vec<String>,
 }
 
@@ -55,6 +56,14 @@ pub enum Health {
     Hung,
     /// Nothing listens.
     Dead,
+}
+
+/// Whether the network of the node has been made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Network {
+    #[default]
+    Ready,
+    Missing,
 }
 
 impl Fake {
@@ -84,6 +93,11 @@ impl Fake {
 
     pub fn set_health(&self, health: Health) {
         self.world.lock().health = health;
+    }
+
+    /// Without a network no sandbox starts.
+    pub fn set_readiness(&self, network: Network) {
+        self.world.lock().readiness = network;
     }
 
     /// What every exec answers.
@@ -197,9 +211,13 @@ impl Runtime for Fake {
     }
 
     fn status(&self) -> Call<'_, RuntimeStatus> {
-        let ready = Readiness { ready: true, reason: String::new(), message: String::new() };
-        let status = RuntimeStatus { runtime: ready.clone(), network: ready };
-        Box::pin(async move { self.answer("Status", |_, _| Ok(status)) })
+        let ready = |ready| Readiness { ready, reason: String::new(), message: String::new() };
+        Box::pin(async move {
+            self.answer("Status", |world, _| {
+                let network = ready(world.readiness == Network::Ready);
+                Ok(RuntimeStatus { runtime: ready(true), network })
+            })
+        })
     }
 
     fn list(&self, scope: Scope) -> Call<'_, Observed> {
@@ -242,6 +260,13 @@ impl Runtime for Fake {
     fn run_sandbox(&self, config: proto::PodSandboxConfig) -> Call<'_, String> {
         Box::pin(async move {
             self.answer("RunPodSandbox", |world, now| {
+                if world.readiness == Network::Missing {
+                    return Err(error(
+                        "RunPodSandbox",
+                        RuntimeErrorKind::Failed,
+                        "cni plugin not initialized",
+                    ));
+                }
                 let metadata = config.metadata.unwrap_or_default();
                 world.next += 1;
                 let id = format!("s{}", world.next);
