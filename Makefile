@@ -20,8 +20,8 @@ check: ## tidy, format, lints, tests: what a commit must pass
 test: ## every test, real containers included where the machine allows
 	tests/run
 
-test-slow: ## the tests that take minutes: emulated management controllers, the whole crash matrix
-	tests/run --package muster --test muster -- --ignored bmc::matrix bmc::silence bmc::redfish::through
+test-slow: ## the tests that take minutes: emulated management controllers, the whole crash matrix, a whole machine in QEMU
+	tests/run --package muster --test muster -- --ignored bmc::matrix bmc::silence bmc::redfish::through qemu
 
 test-foreign: ## the story of the demo on the real Kubernetes, built from its Go modules
 	tests/upstream/build

@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
-# packages.sh [--with-clients | --for-tests]: installs the Debian packages that a node needs, and those of the clients or of
-# the test lanes on request.
+# packages.sh [--with-clients | --for-tests | --for-slow-tests]: installs the Debian packages that a node needs, and those of
+# the clients or of the test lanes on request.
 # What is there already is left alone; when it may not install, it says the exact command and ends with 1.
 set -euo pipefail
 
 packages=(containerd runc containernetworking-plugins nftables iptables iproute2)
+for_tests=(busybox-static ca-certificates curl gcc git ipmitool jq make openipmi openssl python3-venv util-linux)
 case ${1:-} in
   "") ;;
   --with-clients) packages+=(curl python3-venv) ;;
-  --for-tests) packages+=(busybox-static ca-certificates curl gcc git ipmitool jq make openipmi openssl python3-venv util-linux) ;;
-  *) echo "packages.sh: unknown flag $1: use --with-clients or --for-tests" >&2 && exit 2 ;;
+  --for-tests) packages+=("${for_tests[@]}") ;;
+  --for-slow-tests) packages+=("${for_tests[@]}" dnsmasq-base ipxe-qemu qemu-system-x86 zstd) ;;
+  *) echo "packages.sh: unknown flag $1: use --with-clients, --for-tests or --for-slow-tests" >&2 && exit 2 ;;
 esac
 
 missing=()

@@ -1,6 +1,6 @@
 //! Real controllers: `ipmi_sim` and `sushy-emulator`, and the real binary killed where it hurts.
 
-mod emulator;
+pub(crate) mod emulator;
 mod fleet;
 mod matrix;
 mod redfish;

@@ -93,10 +93,15 @@ impl Namespace {
 
     /// A command that runs inside.
     pub(crate) fn command(&self, program: &str) -> Command {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/run/netns/{}", self.0)).args(["--", program]);
-        command
+        command_in(&self.0, program)
     }
+}
+
+/// A command that runs inside the namespace of that name.
+pub(crate) fn command_in(namespace: &str, program: &str) -> Command {
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--net=/run/netns/{namespace}")).args(["--", program]);
+    command
 }
 
 impl Drop for Namespace {

@@ -13,6 +13,7 @@ mod harness;
 mod join;
 mod kubectl;
 mod log;
+mod qemu;
 mod refusals;
 mod story;
 mod transcript;

@@ -9,25 +9,29 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::crash::free_port;
-use crate::harness::{Process, root, wait_for};
+use crate::harness::{Namespace, Process, command_in, root, wait_for};
 
 /// Why a test with these programs cannot run here.
 pub(crate) fn lacks(programs: &[&str]) -> Option<String> {
-    programs
-        .iter()
-        .find(|program| {
-            let found = Command::new("sh")
-                .args(["-c", &format!("command -v {program}")])
-                .stdout(Stdio::null())
-                .status();
-            !found.is_ok_and(|status| status.success())
-        })
-        .map(|program| format!("{program} is not installed: dist/packages.sh --for-tests"))
+    lacks_of("--for-tests", programs)
+}
+
+/// The same, for programs that `dist/packages.sh` brings under that flag.
+pub(crate) fn lacks_of(flag: &str, programs: &[&str]) -> Option<String> {
+    let missing = |program: &&&str| {
+        let found =
+            Command::new("sh").args(["-c", &format!("command -v {program}")]).stdout(Stdio::null()).status();
+        !found.is_ok_and(|status| status.success())
+    };
+    let program = programs.iter().find(missing)?;
+    Some(format!("{program} is not installed: dist/packages.sh {flag}"))
 }
 
 /// One emulated machine with an IPMI controller.
 pub(crate) struct IpmiSim {
     directory: PathBuf,
+    /// The network namespace it answers in, where that is not this one.
+    namespace: Option<String>,
     pub(crate) port: u16,
     pub(crate) process: Process,
 }
@@ -49,6 +53,10 @@ mc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02 persist_sdr
 sel_enable 0x20 1000 0x0a
 mc_enable 0x20
 ";
+
+fn within(namespace: Option<&str>, program: &str) -> Command {
+    namespace.map_or_else(|| Command::new(program), |name| command_in(name, program))
+}
 
 fn configuration(directory: &Path, port: u16) -> String {
     let auth = "none md2 md5 straight";
@@ -74,11 +82,24 @@ fn configuration(directory: &Path, port: u16) -> String {
 }
 
 impl IpmiSim {
-    /// Starts one; it may silently not bind, so a session with it is opened before it counts.
+    /// Starts one whose power is a file.
     pub(crate) fn start(directory: PathBuf) -> Self {
+        Self::start_with(directory, HOOK, None)
+    }
+
+    /// Starts one in a namespace, with `hook` as what its power is.
+    pub(crate) fn start_in(namespace: &Namespace, directory: PathBuf, hook: &str) -> Self {
+        Self::start_with(directory, hook, Some(namespace.name().to_owned()))
+    }
+
+    /// It may silently not bind, so a session with it is opened before it counts.
+    fn start_with(directory: PathBuf, hook: &str, namespace: Option<String>) -> Self {
+        fs::create_dir_all(directory.join("state")).unwrap();
+        fs::write(directory.join("hook"), hook).unwrap();
+        fs::set_permissions(directory.join("hook"), fs::Permissions::from_mode(0o755)).unwrap();
         for _ in 0..5 {
             let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            let sim = Self::start_at(directory.clone(), port);
+            let sim = Self::start_at(directory.clone(), namespace.clone(), port);
             let deadline = std::time::Instant::now() + Duration::from_secs(5);
             while std::time::Instant::now() < deadline {
                 if sim.answers() {
@@ -89,21 +110,18 @@ impl IpmiSim {
         panic!("ipmi_sim bound none of five ports");
     }
 
-    fn start_at(directory: PathBuf, port: u16) -> Self {
-        fs::create_dir_all(directory.join("state")).unwrap();
-        fs::write(directory.join("hook"), HOOK).unwrap();
-        fs::set_permissions(directory.join("hook"), fs::Permissions::from_mode(0o755)).unwrap();
+    fn start_at(directory: PathBuf, namespace: Option<String>, port: u16) -> Self {
         fs::write(directory.join("lan.conf"), configuration(&directory, port)).unwrap();
         fs::write(directory.join("sim.emu"), EMULATION).unwrap();
-        let mut command = Command::new("ipmi_sim");
+        let mut command = within(namespace.as_deref(), "ipmi_sim");
         command.arg("-c").arg(directory.join("lan.conf")).arg("-f").arg(directory.join("sim.emu"));
         command.arg("-s").arg(directory.join("state")).arg("-n");
         let process = Process::start(command, &directory.join("sim.out"));
-        Self { directory, port, process }
+        Self { directory, namespace, port, process }
     }
 
     fn answers(&self) -> bool {
-        let mut command = Command::new("ipmitool");
+        let mut command = within(self.namespace.as_deref(), "ipmitool");
         command.args(["-I", "lanplus", "-C", "3", "-H", "127.0.0.1", "-p", &self.port.to_string()]);
         command.args(["-U", "admin", "-E", "-N", "1", "-R", "1", "chassis", "power", "status"]);
         command.env("IPMI_PASSWORD", "secret").stdout(Stdio::null()).stderr(Stdio::null());
