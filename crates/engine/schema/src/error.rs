@@ -1,6 +1,6 @@
 //! Errors that point at a field, worded as Kubernetes clients expect them.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde_json::Value;
 
@@ -232,6 +232,45 @@ impl std::error::Error for FieldError {}
 /// `path.field`, or `field` at the root.
 pub(crate) fn join(path: &str, field: &str) -> String {
     if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") }
+}
+
+/// Where a walk stands, in one buffer: most values are right, and nobody asks for their path.
+#[derive(Debug)]
+pub(crate) struct Path(String);
+
+impl Path {
+    pub(crate) fn new(path: &str) -> Self {
+        Self(path.to_owned())
+    }
+
+    /// Steps to a field; [`Path::leave`] takes what this gives.
+    pub(crate) fn field(&mut self, name: &str) -> usize {
+        let before = self.0.len();
+        if before != 0 {
+            self.0.push('.');
+        }
+        self.0.push_str(name);
+        before
+    }
+
+    /// Steps to an item of a list or a map.
+    pub(crate) fn item(&mut self, index: impl fmt::Display) -> usize {
+        let before = self.0.len();
+        write!(self.0, "[{index}]").expect("a text takes it");
+        before
+    }
+
+    pub(crate) fn leave(&mut self, before: usize) {
+        self.0.truncate(before);
+    }
+}
+
+impl std::ops::Deref for Path {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
 }
 
 /// `path[index]`.

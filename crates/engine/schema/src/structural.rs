@@ -11,7 +11,7 @@ use serde_json::Value;
 pub use default::default;
 pub use prune::prune;
 
-use crate::error::{FieldError, at, join};
+use crate::error::{FieldError, Path, join};
 use crate::types::{ListKind, NodeId, Scalar, Schema, Shape};
 
 /// Whether `value` is what `schema` says: types, required fields, closed lists, bounds, unique lists.
@@ -22,42 +22,43 @@ pub fn validate(schema: &Schema, value: &Value, path: &str) -> Vec<FieldError> {
 
 /// As [`validate`], but parts that did not change since `old` are not judged again (KEP-4008).
 pub fn validate_update(schema: &Schema, value: &Value, old: Option<&Value>, path: &str) -> Vec<FieldError> {
-    let mut walk = Walk { schema, errors: Vec::new() };
-    walk.node(schema.root(), value, old, path);
+    let mut walk = Walk { schema, path: Path::new(path), errors: Vec::new() };
+    walk.node(schema.root(), value, old);
     walk.errors
 }
 
 struct Walk<'a> {
     schema: &'a Schema,
+    path: Path,
     errors: Vec<FieldError>,
 }
 
 impl Walk<'_> {
-    fn node(&mut self, id: NodeId, value: &Value, old: Option<&Value>, path: &str) {
+    fn node(&mut self, id: NodeId, value: &Value, old: Option<&Value>) {
         if old == Some(value) {
             return;
         }
         let node = self.schema.at(id);
         if !(value.is_null() && node.nullable) {
-            self.shape(&node.shape, value, path);
+            self.shape(&node.shape, value);
         }
         if let Some(checks) = &node.checks {
-            checks::nested(checks, value, path, &mut self.errors);
+            checks::nested(checks, value, &self.path, &mut self.errors);
         }
         if let Some(limits) = &node.limits {
             checks::limits(
                 limits,
                 matches!(node.shape, Shape::Scalar(Scalar::Number)),
                 value,
-                path,
+                &self.path,
                 &mut self.errors,
             );
         }
-        checks::allowed(&node.allowed, value, path, &mut self.errors);
-        self.children(&node.shape, value, old, path);
+        checks::allowed(&node.allowed, value, &self.path, &mut self.errors);
+        self.children(&node.shape, value, old);
     }
 
-    fn shape(&mut self, shape: &Shape, value: &Value, path: &str) {
+    fn shape(&mut self, shape: &Shape, value: &Value) {
         let found = type_name(value);
         let wanted = match shape {
             Shape::Any => return,
@@ -70,43 +71,45 @@ impl Walk<'_> {
             Shape::Map { .. } | Shape::Object { .. } if value.is_object() => return,
             Shape::Map { .. } | Shape::Object { .. } => "object",
         };
+        let path = &*self.path;
         let detail = format!("{path} in body must be of type {wanted}: \"{found}\"");
         self.errors.push(FieldError::type_invalid(path, Value::from(found), detail));
     }
 
-    fn children(&mut self, shape: &Shape, value: &Value, old: Option<&Value>, path: &str) {
+    fn children(&mut self, shape: &Shape, value: &Value, old: Option<&Value>) {
         match (shape, value) {
             (Shape::List { items, kind }, Value::Array(list)) => {
                 for (index, item) in list.iter().enumerate() {
                     let before = old.and_then(|old| correlated(kind, item, old));
-                    self.node(*items, item, before, &at(path, index));
+                    let here = self.path.item(index);
+                    self.node(*items, item, before);
+                    self.path.leave(here);
                 }
-                unique::check(kind, list, path, &mut self.errors);
+                unique::check(kind, list, &self.path, &mut self.errors);
             }
             (Shape::Map { values, .. }, Value::Object(map)) => {
                 for (key, item) in map {
-                    self.node(*values, item, old.and_then(|old| old.get(key)), &join(path, key));
+                    let here = self.path.field(key);
+                    self.node(*values, item, old.and_then(|old| old.get(key)));
+                    self.path.leave(here);
                 }
             }
             (Shape::Object { fields, embedded, .. }, Value::Object(map)) => {
                 for (name, field) in fields {
                     match map.get(&**name) {
                         Some(item) => {
-                            self.node(
-                                field.node,
-                                item,
-                                old.and_then(|old| old.get(&**name)),
-                                &join(path, name),
-                            );
+                            let here = self.path.field(name);
+                            self.node(field.node, item, old.and_then(|old| old.get(&**name)));
+                            self.path.leave(here);
                         }
                         None if field.required => {
-                            self.errors.push(FieldError::required(join(path, name), ""))
+                            self.errors.push(FieldError::required(join(&self.path, name), ""))
                         }
                         None => {}
                     }
                 }
                 if *embedded {
-                    self.embedded(map, path);
+                    self.embedded(map);
                 }
             }
             (
@@ -116,9 +119,9 @@ impl Walk<'_> {
         }
     }
 
-    fn embedded(&mut self, map: &serde_json::Map<String, Value>, path: &str) {
+    fn embedded(&mut self, map: &serde_json::Map<String, Value>) {
         for name in ["apiVersion", "kind"] {
-            let here = join(path, name);
+            let here = join(&self.path, name);
             match map.get(name) {
                 None => self.errors.push(FieldError::required(here, "")),
                 Some(Value::String(text)) if text.is_empty() => {

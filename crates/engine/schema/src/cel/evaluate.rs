@@ -8,7 +8,7 @@ use kube_cel::cel::{Context, ExecutionError, Value as Cel};
 use serde_json::Value;
 
 use super::{Compiled, cost, value};
-use crate::error::{FieldError, FieldErrorKind, at, join};
+use crate::error::{FieldError, FieldErrorKind, Path, join};
 use crate::structural::correlated;
 use crate::types::{MapKind, NodeId, Rule, Schema, Shape};
 
@@ -34,9 +34,14 @@ pub(super) fn with_libraries<T>(evaluate: impl FnOnce(&Context<'static>) -> T) -
 /// Runs every rule that applies: those over `oldSelf` only where there is an old value (or `optionalOldSelf`), the
 /// others only where the value changed. Null values are not judged.
 pub fn validate(schema: &Schema, value: &Value, old: Option<&Value>, path: &str) -> Vec<FieldError> {
+    if schema.definitions().nodes.iter().all(|node| node.rules.is_empty()) {
+        return Vec::new();
+    }
     LIBRARIES.with(|libraries| {
-        let mut run = Run { schema, libraries, errors: Vec::new(), budget: cost::BUDGET, exhausted: false };
-        run.node(schema.root(), value, old, path);
+        let path = Path::new(path);
+        let mut run =
+            Run { schema, libraries, path, errors: Vec::new(), budget: cost::BUDGET, exhausted: false };
+        run.node(schema.root(), value, old);
         run.errors
     })
 }
@@ -44,36 +49,43 @@ pub fn validate(schema: &Schema, value: &Value, old: Option<&Value>, path: &str)
 struct Run<'a> {
     schema: &'a Schema,
     libraries: &'a Context<'static>,
+    path: Path,
     errors: Vec<FieldError>,
     budget: u64,
     exhausted: bool,
 }
 
 impl Run<'_> {
-    fn node(&mut self, id: NodeId, value: &Value, old: Option<&Value>, path: &str) {
+    fn node(&mut self, id: NodeId, value: &Value, old: Option<&Value>) {
         if value.is_null() || self.exhausted {
             return;
         }
         if !self.schema.at(id).rules.is_empty() {
-            self.rules(id, value, old.filter(|old| !old.is_null()), path);
+            self.rules(id, value, old.filter(|old| !old.is_null()));
         }
         match (&self.schema.at(id).shape, value) {
             (Shape::Object { fields, kind, .. }, Value::Object(map)) => {
                 for (name, field) in fields {
                     if let Some(inner) = map.get(&**name) {
-                        self.node(field.node, inner, child(*kind, old, name), &join(path, name));
+                        let here = self.path.field(name);
+                        self.node(field.node, inner, child(*kind, old, name));
+                        self.path.leave(here);
                     }
                 }
             }
             (Shape::Map { values, kind }, Value::Object(map)) => {
                 for (key, inner) in map {
-                    self.node(*values, inner, child(*kind, old, key), &at(path, key));
+                    let here = self.path.item(key);
+                    self.node(*values, inner, child(*kind, old, key));
+                    self.path.leave(here);
                 }
             }
             (Shape::List { items, kind }, Value::Array(list)) => {
                 for (index, inner) in list.iter().enumerate() {
                     let before = old.and_then(|old| correlated(kind, inner, old));
-                    self.node(*items, inner, before, &at(path, index));
+                    let here = self.path.item(index);
+                    self.node(*items, inner, before);
+                    self.path.leave(here);
                 }
             }
             (
@@ -83,7 +95,7 @@ impl Run<'_> {
         }
     }
 
-    fn rules(&mut self, id: NodeId, value: &Value, old: Option<&Value>, path: &str) {
+    fn rules(&mut self, id: NodeId, value: &Value, old: Option<&Value>) {
         let mut context = self.libraries.new_inner_scope();
         context.add_variable_from_value("self", value::convert(self.schema, id, value));
         let before = old.map(|old| value::convert(self.schema, id, old));
@@ -101,15 +113,15 @@ impl Run<'_> {
             if (transition && old.is_none() && !rule.optional_old_self) || (!transition && unchanged) {
                 continue;
             }
-            if !self.afford(compiled.cost().steps(largest), value, path) {
+            if !self.afford(compiled.cost().steps(largest), value) {
                 return;
             }
             let scope = if rule.optional_old_self { &optional } else { &context };
-            self.errors.extend(one_rule(rule, compiled, scope, value, path));
+            self.errors.extend(one_rule(rule, compiled, scope, value, &self.path));
         }
     }
 
-    fn afford(&mut self, steps: u64, value: &Value, path: &str) -> bool {
+    fn afford(&mut self, steps: u64, value: &Value) -> bool {
         match self.budget.checked_sub(steps) {
             Some(left) => {
                 self.budget = left;
@@ -117,7 +129,7 @@ impl Run<'_> {
             }
             None => {
                 let detail = "validation failed due to running out of cost budget, no further validation rules will be run";
-                self.errors.push(FieldError::invalid(shown(path), type_word(value).into(), detail));
+                self.errors.push(FieldError::invalid(shown(&self.path), type_word(value).into(), detail));
                 self.exhausted = true;
                 false
             }
