@@ -47,7 +47,8 @@ pub struct Config {
     /// Bytes reserved for a segment of the log; after a crash the start looks through what was reserved. One group of
     /// writes that is larger has a larger segment.
     pub segment_bytes: u64,
-    /// Bytes of log after which a checkpoint is written. Disk use is about two checkpoints and twice this.
+    /// Bytes of log after which a checkpoint is written, or half of the last checkpoint where that is more. Disk use is
+    /// about two checkpoints and twice this.
     pub checkpoint_after_bytes: u64,
     /// Bytes of events each resource keeps for its watchers.
     pub ring_bytes: usize,

@@ -20,6 +20,7 @@ use crate::journal::group::{Group, Request, StagedBatch};
 use crate::key::Revision;
 use crate::log::checkpoint::{Job, Outcome};
 use crate::log::names;
+use crate::log::recover::Checkpoints;
 use crate::log::writer::Log;
 use crate::memory::sequencer::{Sequencer, Staged};
 use crate::memory::shared::Shared;
@@ -27,6 +28,10 @@ use crate::seal::Sealing;
 
 /// The buffer for a group is kept, a larger one is not.
 const FRAMES_KEPT_BYTES: usize = 1 << 20;
+
+/// A checkpoint writes everything, however little has changed. So it waits until the log has grown to this part of the
+/// last one: what is written in all stays below three times what the log takes.
+const LOG_SHARE: u64 = 2;
 
 /// Why the log stopped, where every handle can read it.
 pub(crate) type FailureCell = Arc<Mutex<Option<Arc<Failure>>>>;
@@ -39,6 +44,8 @@ pub(crate) struct Journal<T> {
     log: Log,
     relaxed: BTreeSet<String>,
     checkpoint_after_bytes: u64,
+    /// Of the last checkpoint, near enough; 0 before the first.
+    checkpoint_bytes: u64,
     checkpoints: Vec<Revision>,
     checkpoint: Checkpointing,
     failure: FailureCell,
@@ -59,7 +66,7 @@ impl<T: Payload> Journal<T> {
         sequencer: Sequencer<T>,
         shared: Arc<Shared<T>>,
         log: Log,
-        checkpoints: Vec<Revision>,
+        checkpoints: Checkpoints,
     ) -> Self {
         Self {
             disk,
@@ -68,7 +75,8 @@ impl<T: Payload> Journal<T> {
             log,
             relaxed: config.relaxed.clone(),
             checkpoint_after_bytes: config.checkpoint_after_bytes,
-            checkpoints,
+            checkpoint_bytes: checkpoints.bytes,
+            checkpoints: checkpoints.revisions,
             checkpoint: Checkpointing::Idle,
             failure: FailureCell::default(),
             frames: Vec::new(),
@@ -176,7 +184,8 @@ impl<T: Payload> Journal<T> {
 
     /// A checkpoint to be written now, if enough log has gathered and none is under way. Its log begins a segment.
     pub(crate) fn checkpoint_due(&mut self, cancelled: &Arc<AtomicBool>) -> Option<Job<T>> {
-        let due = self.checkpoint_after_bytes <= self.log.since_checkpoint_bytes();
+        let after_bytes = self.checkpoint_after_bytes.max(self.checkpoint_bytes / LOG_SHARE);
+        let due = after_bytes <= self.log.since_checkpoint_bytes();
         if !due || self.checkpoint == Checkpointing::Running || self.failed().is_some() {
             return None;
         }
@@ -210,6 +219,7 @@ impl<T: Payload> Journal<T> {
         match outcome {
             Outcome::Written { revision, bytes } => {
                 tracing::debug!(%revision, bytes, "checkpoint written");
+                self.checkpoint_bytes = bytes;
                 if let Some(newest) = self.checkpoints.pop() {
                     self.log.forget_covered_by(newest);
                     self.checkpoints = vec![newest];

@@ -20,8 +20,8 @@ pub(crate) mod writer;
 use crate::config::BATCH_WRITES_MAX;
 
 /// The format of segments and checkpoints alike: what is written, and the highest that is read.
-/// 2: values may be sealed.
-pub(crate) const FORMAT: u32 = 2;
+/// 2: values may be sealed. 3: values may have a form that programs of 2 do not read.
+pub(crate) const FORMAT: u32 = 3;
 /// The lowest that is read. Between the two, a higher one only adds.
 pub(crate) const OLDEST_FORMAT: u32 = 1;
 

@@ -167,12 +167,12 @@ impl Output {
     }
 }
 
-/// Reads a checkpoint, whole or not at all: damage anywhere refuses it.
+/// Reads a checkpoint, whole or not at all: damage anywhere refuses it. Gives the bytes it takes too.
 pub(crate) fn load<T: Payload>(
     disk: &dyn Disk,
     revision: Revision,
     sealing: Option<&Sealing>,
-) -> Result<Sequencer<T>, OpenError> {
+) -> Result<(Sequencer<T>, u64), OpenError> {
     let name = names::checkpoint(revision);
     let unreadable = |source| OpenError::Read { file: name.clone(), source };
     let input = disk.open(&name).map_err(unreadable)?;
@@ -196,7 +196,7 @@ pub(crate) fn load<T: Payload>(
         at += (PREFIX_BYTES + content.len()).next_multiple_of(8) as u64;
     }
     sequencer.skip_to(header.revision);
-    Ok(sequencer)
+    Ok((sequencer, at))
 }
 
 /// The content of the next frame; gives its checksum, or says what is wrong.

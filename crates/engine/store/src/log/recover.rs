@@ -26,8 +26,16 @@ pub(crate) struct Recovered<T> {
     pub(crate) sequencer: Sequencer<T>,
     pub(crate) shared: Shared<T>,
     pub(crate) log: Log,
-    pub(crate) checkpoints: Vec<Revision>,
+    pub(crate) checkpoints: Checkpoints,
     pub(crate) recovery: Recovery,
+}
+
+/// What there is of checkpoints.
+pub(crate) struct Checkpoints {
+    /// Rising.
+    pub(crate) revisions: Vec<Revision>,
+    /// Bytes of the one that was read; 0 where none was.
+    pub(crate) bytes: u64,
 }
 
 /// Reads everything first; only when all of it is sound is anything on disk changed.
@@ -48,6 +56,7 @@ struct Replay<T> {
     sequencer: Sequencer<T>,
     shared: Shared<T>,
     base: Revision,
+    checkpoint_bytes: u64,
     /// The newest checkpoint, whose log counts towards the next one.
     newest: Revision,
     /// The last revision recorded.
@@ -62,9 +71,9 @@ struct Replay<T> {
 
 impl<T: Payload> Replay<T> {
     fn begin(disk: &dyn Disk, files: &Files, config: &Config) -> Result<Self, OpenError> {
-        let (base, sequencer) = match older_checkpoint(files) {
+        let (base, (sequencer, checkpoint_bytes)) = match older_checkpoint(files) {
             Some(revision) => (revision, checkpoint::load(disk, revision, config.sealing.as_ref())?),
-            None => (Revision::ZERO, Sequencer::new(Tables::new(), Revision::ZERO)),
+            None => (Revision::ZERO, (Sequencer::new(Tables::new(), Revision::ZERO), 0)),
         };
         let newest = files.checkpoints.last().copied().unwrap_or_default();
         let shared = Shared::new(Tables::new(), base, config.ring_bytes);
@@ -72,6 +81,7 @@ impl<T: Payload> Replay<T> {
             sequencer,
             shared,
             base,
+            checkpoint_bytes,
             newest,
             last: None,
             pending: Vec::new(),
@@ -209,7 +219,8 @@ impl<T: Payload> Replay<T> {
         self.shared.publish(Vec::new(), Tables::new(), revision);
         let recovery = Recovery { revision, entries: self.sequencer.len(), replayed: self.writes, torn };
         let (sequencer, shared) = (self.sequencer, self.shared);
-        Ok(Recovered { sequencer, shared, log, checkpoints: files.checkpoints.clone(), recovery })
+        let checkpoints = Checkpoints { revisions: files.checkpoints.clone(), bytes: self.checkpoint_bytes };
+        Ok(Recovered { sequencer, shared, log, checkpoints, recovery })
     }
 
     /// Cuts the last segment behind its last batch: a torn end, and the space that was reserved. What may not be on

@@ -215,14 +215,14 @@ fn another_format_is_refused_with_both_numbers_and_what_to_do() {
         let sound = disk.content(&name);
         for (format, advice) in [
             (0_u32, "start the older program that wrote it, export the objects, and import them here"),
-            (3, "start the newer program that wrote it, or restore a backup made with this one"),
+            (4, "start the newer program that wrote it, or restore a backup made with this one"),
         ] {
             let mut other = sound.clone();
             other[8..12].copy_from_slice(&format.to_le_bytes());
             disk.plant(&name, other);
             assert_eq!(
                 refused(&disk).to_string(),
-                format!("{name}: has format {format}, this program reads and writes format 2; {advice}")
+                format!("{name}: has format {format}, this program reads and writes format 3; {advice}")
             );
         }
         disk.plant(&name, sound);
