@@ -9,18 +9,19 @@ mod disk;
 mod fields;
 mod follow;
 mod intern;
+mod pack;
 
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use serde_json::Value;
 
 pub use build::BuildError;
 pub use fields::{FieldColumn, built_in_columns};
 pub use follow::{Follow, Seen, View};
+use pack::Body;
 
 /// What lists, watches, garbage collection and deletion ask of an object without reading its body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,11 +29,11 @@ pub struct Header {
     /// `metadata.uid`.
     pub uid: Box<str>,
     /// `metadata.labels`, sorted by key.
-    pub labels: Vec<(Arc<str>, Arc<str>)>,
+    pub labels: Box<[(Arc<str>, Arc<str>)]>,
     /// `metadata.ownerReferences[].uid`.
-    pub owners: Vec<Box<str>>,
+    pub owners: Box<[Box<str>]>,
     /// Values of the kind's field selectors, by path.
-    pub fields: Vec<(Arc<str>, Box<str>)>,
+    pub fields: Box<[(Arc<str>, Box<str>)]>,
     /// `metadata.creationTimestamp`, seconds since 1970.
     pub created_seconds: i64,
     /// `metadata.generation`; 0 where the kind has none.
@@ -68,15 +69,16 @@ impl Header {
 pub struct Object {
     header: Header,
     stamp: Arc<str>,
-    tail: Bytes,
-    metadata_end: usize,
+    body: Body,
+    metadata_end: u32,
 }
+
+const STAMP_BEGIN: &str = "{\"apiVersion\":\"";
+const STAMP_END: &str = "\",\"metadata\":{\"resourceVersion\":\"";
 
 /// The beginning of every object of a kind, up to its revision.
 pub fn stamp(api_version: &str, kind: &str) -> Arc<str> {
-    intern::text(&format!(
-        "{{\"apiVersion\":\"{api_version}\",\"kind\":\"{kind}\",\"metadata\":{{\"resourceVersion\":\""
-    ))
+    intern::text(&format!("{STAMP_BEGIN}{api_version}\",\"kind\":\"{kind}{STAMP_END}"))
 }
 
 impl Object {
@@ -94,14 +96,14 @@ impl Object {
     pub fn write(&self, stamp: &str, revision: u64, out: &mut Vec<u8>) {
         out.extend_from_slice(stamp.as_bytes());
         push_number(revision, out);
-        out.extend_from_slice(&self.tail);
+        out.extend_from_slice(&self.body.plain());
     }
 
     /// Appends only its metadata, as a whole document under `stamp`.
     pub fn write_metadata(&self, stamp: &str, revision: u64, out: &mut Vec<u8>) {
         out.extend_from_slice(stamp.as_bytes());
         push_number(revision, out);
-        out.extend_from_slice(&self.tail[..self.metadata_end]);
+        out.extend_from_slice(&self.body.plain()[..self.metadata_end as usize]);
         out.push(b'}');
     }
 
@@ -120,12 +122,12 @@ impl Object {
 
     /// Bytes of the JSON document, near enough to plan buffers.
     pub fn size_bytes(&self) -> usize {
-        self.stamp.len() + 20 + self.tail.len()
+        self.stamp.len() + 20 + self.body.length() as usize
     }
 
     /// Whether two versions differ in nothing but their revision.
     pub fn same_content(&self, other: &Self) -> bool {
-        self.tail == other.tail && self.stamp == other.stamp
+        self.body == other.body && self.stamp == other.stamp
     }
 }
 

@@ -1,9 +1,9 @@
 //! From a document to header and bytes.
 
-use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use super::fields::FieldColumn;
+use super::pack::Body;
 use super::{Deletion, Header, Object, intern, stamp};
 
 /// A document that is not an object of the Kubernetes form.
@@ -26,15 +26,16 @@ pub(super) fn build(document: &Value, columns: &[FieldColumn]) -> Result<Object,
     let metadata =
         root.get("metadata").and_then(Value::as_object).ok_or(BuildError::Field { path: "metadata" })?;
     let (tail, metadata_end) = tail(root, metadata);
+    let stamp = stamp(text("apiVersion")?, text("kind")?);
     Ok(Object {
         header: header(document, metadata, columns),
-        stamp: stamp(text("apiVersion")?, text("kind")?),
-        tail,
-        metadata_end,
+        body: Body::new(&stamp, &tail),
+        stamp,
+        metadata_end: u32::try_from(metadata_end).expect("a document is far below 4 GiB"),
     })
 }
 
-fn tail(root: &Map<String, Value>, metadata: &Map<String, Value>) -> (Bytes, usize) {
+fn tail(root: &Map<String, Value>, metadata: &Map<String, Value>) -> (Vec<u8>, usize) {
     let mut out = Vec::with_capacity(1024);
     out.push(b'"');
     for (key, value) in metadata.iter().filter(|(key, _)| *key != "resourceVersion") {
@@ -48,8 +49,7 @@ fn tail(root: &Map<String, Value>, metadata: &Map<String, Value>) -> (Bytes, usi
         push_pair(key, value, &mut out);
     }
     out.push(b'}');
-    out.shrink_to_fit();
-    (Bytes::from(out), metadata_end)
+    (out, metadata_end)
 }
 
 fn push_pair(key: &str, value: &Value, out: &mut Vec<u8>) {
@@ -72,7 +72,7 @@ fn header(document: &Value, metadata: &Map<String, Value>, columns: &[FieldColum
     let owners = metadata.get("ownerReferences").and_then(Value::as_array).into_iter().flatten();
     Header {
         uid: text("uid").into(),
-        labels,
+        labels: labels.into(),
         owners: owners.filter_map(|owner| Some(owner.get("uid")?.as_str()?.into())).collect(),
         fields: columns
             .iter()

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use bytes::Bytes;
 use muster_store::{Key, Payload};
 use serde_json::json;
 
@@ -45,7 +46,7 @@ fn the_header_holds_what_filters_ask_for() {
     assert_eq!((header.field("spec.nodeName"), header.field("status.phase")), (Some("n1"), Some("Running")));
     assert_eq!((header.field("spec.hostNetwork"), header.field("spec.unknown")), (Some("false"), None));
     assert_eq!((&*header.uid, header.generation, header.created_seconds), ("u-1", 2, 1_795_413_600));
-    assert_eq!((header.owners.as_slice(), header.deletion), (&[Box::from("o-1")][..], Deletion::None));
+    assert_eq!((&*header.owners, header.deletion), (&[Box::from("o-1")][..], Deletion::None));
 }
 
 #[test]
@@ -73,4 +74,66 @@ fn bytes_that_are_no_object_are_refused() {
 #[test]
 fn stamps_are_shared() {
     assert!(Arc::ptr_eq(&stamp("v1", "Pod"), &stamp("v1", "Pod")));
+}
+
+fn machine() -> Value {
+    json!({
+        "apiVersion": "muster.dev/v1alpha1", "kind": "Machine",
+        "metadata": {
+            "name": "m1", "uid": "0b2f1de5-6f0e-4f57-9ee6-6a1a9c9b1c3d", "generation": 1,
+            "creationTimestamp": "2026-11-23T06:00:00Z", "labels": {"team": "infra"},
+            "deletionTimestamp": "2026-11-24T06:00:00Z",
+        },
+        "spec": {
+            "site": "fra1", "rack": "fra1-r12", "serial": "SN-1", "role": "worker",
+            "bmc": {"address": "redfish://10.0.0.1/redfish/v1/Systems/1", "secretRef": "bmc-fra1"},
+        },
+    })
+}
+
+#[test]
+fn a_machine_is_stored_in_less_than_its_text_and_read_as_it_was() {
+    let object = Object::build(&machine(), &[]).unwrap();
+    let mut bytes = Vec::new();
+    object.encode(&mut bytes);
+    let text = machine().to_string().len();
+    assert!(bytes.len() < text * 3 / 5, "{} of {text}", bytes.len());
+    let again = Object::decode(&Key::new("machines.muster.dev", "", "m1"), bytes.into()).unwrap();
+    assert_eq!((again.header(), again.size_bytes()), (object.header(), object.size_bytes()));
+    let mut expected = machine();
+    expected["metadata"]["resourceVersion"] = json!("7");
+    assert_eq!(again.stored_document(7), expected);
+    let mut metadata = Vec::new();
+    again.write_metadata(&stamp("meta.k8s.io/v1", "PartialObjectMetadata"), 7, &mut metadata);
+    let metadata: Value = serde_json::from_slice(&metadata).unwrap();
+    assert_eq!((&metadata["metadata"], metadata.get("spec")), (&expected["metadata"], None));
+}
+
+#[test]
+fn what_was_written_before_objects_were_packed_is_still_read() {
+    let line = r#"{"uid":"u-1","labels":[["a","\"quoted\""],["b","2"]],"owners":["o-1"],"fields":[["spec.nodeName","n1"]],"created":1795413600,"generation":2,"deletion":false,"metadata_end":20}"#;
+    let document = r#"{"apiVersion":"muster.dev/v1alpha1","kind":"Machine","metadata":{"resourceVersion":"","name":"machine1"},"spec":{"site":"s"}}"#;
+    let bytes = format!("{line}\n{document}");
+    let object = Object::decode(&Key::new("machines.muster.dev", "", "machine1"), bytes.into()).unwrap();
+    let header = object.header();
+    assert_eq!((header.label("a"), header.field("spec.nodeName")), (Some("\"quoted\""), Some("n1")));
+    assert_eq!((&*header.uid, header.generation, &*header.owners), ("u-1", 2, &[Box::from("o-1")][..]));
+    assert_eq!(object.stored_document(3)["spec"], json!({"site": "s"}));
+    let mut metadata = Vec::new();
+    object.write_metadata(&stamp("v1", "P"), 3, &mut metadata);
+    assert_eq!(
+        text(metadata),
+        r#"{"apiVersion":"v1","kind":"P","metadata":{"resourceVersion":"3","name":"machine1"}}"#
+    );
+}
+
+#[test]
+fn every_cut_of_a_stored_object_is_refused_or_told_apart() {
+    let object = Object::build(&document(), built_in_columns("pods")).unwrap();
+    let mut bytes = Vec::new();
+    object.encode(&mut bytes);
+    let key = Key::new("pods", "default", "p");
+    for length in 0..bytes.len() {
+        assert!(Object::decode(&key, Bytes::copy_from_slice(&bytes[..length])).is_err(), "{length}");
+    }
 }

@@ -54,7 +54,7 @@ fn a_label_selector_reads_back_as_it_was_written() {
 
 #[test]
 fn a_label_that_is_absent_differs_from_every_value() {
-    let header = Header { labels: vec![("a".into(), "b".into())], ..Header::default() };
+    let header = Header { labels: [("a".into(), "b".into())].into(), ..Header::default() };
     for (text, expected) in [
         ("", true),
         ("a=b", true),
