@@ -36,7 +36,7 @@ pub(crate) async fn create_entry(
     target: &Target,
     mut value: Value,
 ) -> Result<Arc<Entry<Object>>, Refusal> {
-    begin(server, target, &mut value)?;
+    begin(server, target, &mut value, Status::Dropped)?;
     let prefix = generated_prefix(&value).map(str::to_owned);
     let dry_run = call.dry_run()?;
     let mut attempt = 1;
@@ -115,19 +115,37 @@ pub(super) async fn admitted(
     call: &mut Call,
     target: &Target,
     mut value: Value,
+    status: Status,
 ) -> Result<Admitted, Refusal> {
-    begin(server, target, &mut value)?;
+    begin(server, target, &mut value, status)?;
     let name = meta::text(&value, "/metadata/name").to_owned();
     admit(server, call, target, &name, &mut value).await?;
     let object = build(&target.served, value)?;
     Ok(Admitted { name, object })
 }
 
+/// What becomes of the status that a new object comes with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    /// As in every create: it is for the one who observes to write it.
+    Dropped,
+    /// Whoever asks may write it too.
+    Kept,
+}
+
 /// What a create does whatever the object's name becomes.
-fn begin(server: &ApiServer, target: &Target, value: &mut Value) -> Result<(), Refusal> {
+fn begin(server: &ApiServer, target: &Target, value: &mut Value, status: Status) -> Result<(), Refusal> {
     place(target, value)?;
     codec::default(&target.served, value);
-    meta::prepare_create(&target.served, value, server.inner().clock.now())
+    let sent = match status {
+        Status::Kept => value.get_mut("status").map(Value::take),
+        Status::Dropped => None,
+    };
+    meta::prepare_create(&target.served, value, server.inner().clock.now())?;
+    if let Some(sent) = sent {
+        value["status"] = sent;
+    }
+    Ok(())
 }
 
 fn place(target: &Target, value: &mut Value) -> Result<(), Refusal> {

@@ -114,7 +114,8 @@ impl ApiServer {
         let text = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let content_type = text(CONTENT_TYPE).map(str::to_owned);
         if bulk::is_bulk(&info, content_type.as_deref()) {
-            return Box::pin(bulk::create(self, bulk::Request { who, info, query }, incoming)).await;
+            let request = bulk::Request::new(self, who, info, query)?;
+            return Box::pin(bulk::create(self, request, incoming)).await;
         }
         let reads = [Method::GET, Method::HEAD].contains(&parts.method);
         let body =

@@ -120,3 +120,58 @@ async fn rights_dry_runs_and_webhooks_are_those_of_a_create() {
     let absent = send(&admin, "/apis/none.example/v1/things", &lines).await;
     assert_eq!(absent.code, 404);
 }
+
+#[tokio::test]
+async fn a_status_is_kept_where_it_is_asked_for_by_one_who_may_write_it() {
+    let world = World::new().await;
+    let admin = world.admin();
+    for crd in muster_api::crds::all() {
+        let crd = serde_json::to_value(crd).unwrap();
+        assert_eq!(
+            admin.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &crd).await.code,
+            201
+        );
+    }
+    const PATH: &str = "/apis/muster.dev/v1alpha1/inventories";
+    let line = |name: &str, memory: &str| {
+        format!(
+            r#"{{"apiVersion":"muster.dev/v1alpha1","kind":"Inventory","metadata":{{"name":"{name}"}},"spec":{{}},"status":{{"memoryGiB":{memory}}}}}"#
+        )
+    };
+    let keeping = format!("{PATH}?keepStatus=true");
+    let kept = report(&send(&admin, &keeping, &[line("kept", "64"), line("wrong", "\"many\"")]).await);
+    assert_eq!((kept.created, kept.failed), (1, 1));
+    expect![[r#"2 422 Invalid: Inventory.muster.dev "wrong" is invalid: [status.memoryGiB: Invalid value: "string": status.memoryGiB in body must be of type integer: "string", <nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation]"#]]
+    .assert_eq(&told(&kept));
+    assert_eq!(report(&send(&admin, PATH, &[line("dropped", "64")]).await).created, 1);
+    assert_eq!(admin.get(&format!("{PATH}/kept")).await.body["status"]["memoryGiB"], 64);
+    assert_eq!(admin.get(&format!("{PATH}/dropped")).await.body.get("status"), None);
+    let unnamed = line("x", "1").replace(r#""name":"x""#, r#""generateName":"x-""#);
+    let alone = report(&send(&admin, &keeping, &[unnamed]).await);
+    assert_eq!(
+        told(&alone),
+        "1 400 BadRequest: where the status is kept, each object needs a name and is no Service"
+    );
+
+    let rules =
+        json!([{"apiGroups": ["muster.dev"], "resources": ["inventories"], "verbs": ["create", "update"]}]);
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "importer"}, "rules": rules,
+    });
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "importer"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "importer"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "kim"}],
+    });
+    const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
+    assert_eq!(admin.post(&format!("{RBAC}/clusterroles"), &role).await.code, 201);
+    assert_eq!(admin.post(&format!("{RBAC}/clusterrolebindings"), &binding).await.code, 201);
+    let kim = world.user(Identity::new("kim", &[]));
+    let refused = send(&kim, &keeping, &[line("other", "1")]).await;
+    assert_eq!(
+        status(&refused),
+        "403 Forbidden: inventories.muster.dev is forbidden: User \"kim\" cannot update resource \"inventories/status\" \
+         in API group \"muster.dev\" at the cluster scope"
+    );
+    assert_eq!(report(&send(&kim, PATH, &[line("other", "1")]).await).created, 1);
+}

@@ -20,8 +20,10 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use crate::authn::Identity;
+use crate::authz::Attributes;
 use crate::request::{Query, RequestInfo};
 use crate::rest::Target;
+use crate::rest::create::Status;
 use crate::server::{ApiServer, Reply, raw};
 use crate::status::{Reason, Refusal};
 use chunk::{Chunk, Line};
@@ -41,6 +43,27 @@ pub(crate) struct Request {
     pub(crate) who: Identity,
     pub(crate) info: RequestInfo,
     pub(crate) query: Query,
+    status: Status,
+}
+
+impl Request {
+    /// Fails if the status of the objects is to be kept by one who may not write it.
+    pub(crate) fn new(
+        server: &ApiServer,
+        who: Identity,
+        info: RequestInfo,
+        query: Query,
+    ) -> Result<Self, Refusal> {
+        let mut status = Status::Dropped;
+        if query.flag(client::KEEP_STATUS) {
+            let mut what = Attributes::of(&info);
+            what.verb = "update".to_owned();
+            what.subresource = "status".to_owned();
+            server.inner().authorizer.require(&who, &what)?;
+            status = Status::Kept;
+        }
+        Ok(Self { who, info, query, status })
+    }
 }
 
 /// Whether a request is such a stream.

@@ -10,7 +10,7 @@ use muster_store::{CommitError, Expect, Write};
 use super::Request;
 use crate::object::Object;
 use crate::request::{Accept, DryRun};
-use crate::rest::create::{Admitted, admitted, create_entry};
+use crate::rest::create::{Admitted, Status, admitted, create_entry};
 use crate::rest::{Call, Target, codec, commit_error};
 use crate::server::ApiServer;
 use crate::status::Refusal;
@@ -81,7 +81,7 @@ fn call(request: &Request, body: Bytes) -> Call {
 
 async fn one(server: &ApiServer, request: &Request, target: &Target, line: Line) -> Done {
     let mut call = call(request, line.text.clone());
-    match admit(server, &mut call, target).await {
+    match admit(server, &mut call, target, request.status).await {
         Ok(Some((name, object))) => {
             Done::Ready(Box::new(Ready { line, name, object, warnings: call.warnings }))
         }
@@ -96,14 +96,21 @@ async fn admit(
     server: &ApiServer,
     call: &mut Call,
     target: &Target,
+    status: Status,
 ) -> Result<Option<(String, Object)>, Refusal> {
     let value = codec::decode_as(&target.served, call, Encoding::Json)?;
     let named = value.pointer("/metadata/name").is_some_and(|name| name.as_str() != Some(""));
-    if !named || &*target.served.resource == "services" || call.dry_run()? == DryRun::All {
+    let alone = !named || &*target.served.resource == "services";
+    if alone && status == Status::Kept {
+        return Err(Refusal::bad_request(
+            "where the status is kept, each object needs a name and is no Service",
+        ));
+    }
+    if alone || call.dry_run()? == DryRun::All {
         create_entry(server, call, target, value).await?;
         return Ok(None);
     }
-    let Admitted { name, object } = admitted(server, call, target, value).await?;
+    let Admitted { name, object } = admitted(server, call, target, value, status).await?;
     Ok(Some((name, object)))
 }
 

@@ -8,6 +8,10 @@ use serde_json::Value;
 /// Media type of the stream. A server that does not know it answers 415: then create the objects one by one.
 pub const CONTENT_TYPE: &str = "application/x-ndjson";
 
+/// The parameter that keeps the status the objects come with (`keepStatus=true`), for inventories and for objects that
+/// move from another cluster. It asks for the right to update the status too.
+pub const KEEP_STATUS: &str = "keepStatus";
+
 /// What became of a stream.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
