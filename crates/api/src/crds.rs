@@ -17,6 +17,7 @@ pub fn all() -> Vec<CustomResourceDefinition> {
         crate::Problem::crd(),
         crate::Workflow::crd(),
         crate::workflow::Run::crd(),
+        crate::RunChunk::crd(),
         crate::Order::crd(),
         crate::Disruption::crd(),
         crate::DisruptionBudget::crd(),

@@ -42,7 +42,7 @@ pub use rack::Rack;
 pub use role::MachineRole;
 pub use site::Site;
 pub use site::rack;
-pub use workflow::{Run, Workflow};
+pub use workflow::{Run, RunChunk, Workflow};
 
 /// API group of every kind.
 pub const GROUP: &str = "muster.dev";

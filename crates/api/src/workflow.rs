@@ -1,8 +1,9 @@
 //! What is to be done, step by step, and one doing of it.
 
-use std::collections::BTreeMap;
+mod act;
+mod parameter;
+mod run;
 
-use jiff::Timestamp;
 use kube::CustomResource;
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -10,7 +11,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::condition::Condition;
 use crate::duration::GoDuration;
-use crate::order::{Arguments, Verb};
+
+pub use act::{Action, ChildTemplate, ContainerTemplate, ENV_MAX, OrderTemplate, Undo, WebhookTemplate};
+pub use parameter::{Parameter, ParameterType};
+pub use run::{
+    Approval, CHUNK_STEPS, ParentStep, PlanId, Run, RunChunk, RunChunkSpec, RunChunkStatus, RunPhase,
+    RunSpec, RunStatus, STEPS_MAX, StepCounts, StepStatus,
+};
 
 /// A template: which steps, in which order, started by what.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -34,6 +41,14 @@ pub struct WorkflowSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(max = 63)))]
     pub heals: Vec<String>,
+    /// What a run may be told, and what it must be told. A text of a step names it as `${parameters.NAME}`, an
+    /// expression as `parameters.NAME`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub parameters: Vec<Parameter>,
+    /// How much is done at once.
+    #[serde(default, skip_serializing_if = "Limits::is_default")]
+    pub limits: Limits,
     /// The steps; one runs when all it comes after have succeeded.
     #[schemars(length(min = 1, max = 200))]
     pub steps: Vec<Step>,
@@ -52,6 +67,28 @@ pub enum WorkflowPurpose {
     Provision,
     /// Healing a problem.
     Repair,
+    /// New software.
+    Upgrade,
+    /// Emptying a node.
+    Drain,
+    /// What a person wants done.
+    Person,
+}
+
+/// How much a run does at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Limits {
+    /// Steps under way at once; absent: as many as may begin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 200))]
+    pub parallel: Option<u32>,
+}
+
+impl Limits {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// One step of a workflow.
@@ -59,6 +96,11 @@ pub enum WorkflowPurpose {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!(has(self.after) && self.after.exists(s, s == self.name))").message("a step cannot come after itself"))]
 #[x_kube(validation = Rule::new("(self.action == 'order') == has(self.order)").message("'order' belongs to action order, and to no other"))]
+#[x_kube(validation = Rule::new("(self.action == 'container') == has(self.container)").message("'container' belongs to action container, and to no other"))]
+#[x_kube(validation = Rule::new("(self.action == 'webhook') == has(self.webhook)").message("'webhook' belongs to action webhook, and to no other"))]
+#[x_kube(validation = Rule::new("(self.action == 'run') == has(self.run)").message("'run' belongs to action run, and to no other"))]
+#[x_kube(validation = Rule::new("(self.action == 'wait') ? has(self.expression) : (self.action == 'verify' || !has(self.expression))").message("'expression' belongs to actions wait, which needs it, and verify, which else sees through the checks of the role"))]
+#[x_kube(validation = Rule::new("self.action == 'approve' || !has(self.approvers)").message("'approvers' belongs to action approve, and to no other"))]
 pub struct Step {
     /// Name within the workflow.
     #[schemars(length(max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
@@ -69,70 +111,77 @@ pub struct Step {
     pub after: Option<Vec<String>>,
     /// What it does.
     pub action: Action,
-    /// The order to the agent, for action `order`.
+    /// The order to the agent or the management controller's actor, for action `order`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<OrderTemplate>,
-    /// How long it may take from its start.
+    /// The container to run to its end, for action `container`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<ContainerTemplate>,
+    /// What to call, for action `webhook`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<WebhookTemplate>,
+    /// CEL over `machine`, `inventory`, `node`, `problems` and `parameters`, for actions `wait` and `verify`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 2048))]
+    pub expression: String,
+    /// Who may approve, for action `approve`; nobody named: any person.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(max = 253)))]
+    pub approvers: Vec<String>,
+    /// The workflow to do within this one, for action `run`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<ChildTemplate>,
+    /// What takes the step back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<Undo>,
+    /// Does the step so often, as `NAME-0`, `NAME-1` …; `${index}` names the number in its texts. A number, or a
+    /// parameter of type integer.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(
+        length(max = 80),
+        regex(pattern = "^$|^[1-9][0-9]{0,5}$|^\\$\\{parameters\\.[a-zA-Z][a-zA-Z0-9]*\\}$")
+    )]
+    pub repeat: String,
+    /// How long it may take from when it is under way.
     pub deadline: GoDuration,
+    /// How long it may take until it is under way: a grant is given, an agent begins, a container starts. As `deadline`
+    /// unless told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<GoDuration>,
     /// How often it may be tried, at least once.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 10))]
     pub attempts: u32,
+    /// Rest before the second attempt; it doubles before each further one, five minutes at most. 1s unless told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backoff: Option<GoDuration>,
 }
 
 const fn one() -> u32 {
     1
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
-const fn is_zero(count: &u32) -> bool {
-    *count == 0
-}
-
-/// What a step does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum Action {
-    /// Takes the disruption grant for the machine and sets it Disrupted.
-    Disrupt,
-    /// Gives the grant back.
-    Release,
-    /// Keeps new pods off the node.
-    Cordon,
-    /// Lets new pods on the node again, if this run had cordoned it.
-    Uncordon,
-    /// Tells the agent something and waits for its answer.
-    Order,
-    /// Puts the machine on probation: the role's checks for real, and no open problem for its time.
-    Probation,
-    /// Sets the machine Healthy.
-    Healthy,
-}
-
-impl Action {
-    /// The name in the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Disrupt => "disrupt",
-            Self::Release => "release",
-            Self::Cordon => "cordon",
-            Self::Uncordon => "uncordon",
-            Self::Order => "order",
-            Self::Probation => "probation",
-            Self::Healthy => "healthy",
+impl Step {
+    /// A step that is tried once, written after the one before it.
+    pub fn new(name: impl Into<String>, action: Action, deadline: GoDuration) -> Self {
+        Self {
+            name: name.into(),
+            after: None,
+            action,
+            order: None,
+            container: None,
+            webhook: None,
+            expression: String::new(),
+            approvers: Vec::new(),
+            run: None,
+            undo: None,
+            repeat: String::new(),
+            deadline,
+            pending: None,
+            attempts: 1,
+            backoff: None,
         }
     }
-}
-
-/// An order as a workflow writes it; what is absent comes from the machine's role.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct OrderTemplate {
-    /// What the agent is to do.
-    pub verb: Verb,
-    /// With what, beyond what the role says.
-    #[serde(default)]
-    pub arguments: Arguments,
 }
 
 /// Whether a workflow can be run.
@@ -142,150 +191,4 @@ pub struct WorkflowStatus {
     /// Observed facts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
-}
-
-/// One doing of a workflow on one machine.
-#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[kube(
-    group = "muster.dev",
-    version = "v1alpha1",
-    kind = "Run",
-    status = "RunStatus",
-    derive = "PartialEq",
-    doc = "One doing of a workflow on one machine.",
-    category = "muster",
-    printcolumn(name = "Workflow", type_ = "string", json_path = ".spec.workflow"),
-    printcolumn(name = "Machine", type_ = "string", json_path = ".spec.machine"),
-    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
-    printcolumn(name = "Started", type_ = "date", json_path = ".status.startedAt"),
-    printcolumn(name = "Problem", type_ = "string", json_path = ".spec.problem", priority = 1),
-    printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1)
-)]
-pub struct RunSpec {
-    /// Workflow that is done.
-    #[x_kube(validation = Rule::new("self != '' && self == oldSelf").message("the workflow of a Run never changes"))]
-    pub workflow: String,
-    /// Machine it is done on.
-    #[x_kube(validation = Rule::new("self != '' && self == oldSelf").message("the machine of a Run never changes"))]
-    pub machine: String,
-    /// Problem it is to heal.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub problem: String,
-    /// Episode of the problem.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub episode: Option<i64>,
-    /// Values for the workflow's parameters.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub parameters: BTreeMap<String, String>,
-    /// Begins no further step while set.
-    #[serde(default)]
-    pub pause: bool,
-    /// Ends as soon as the step at hand has ended.
-    #[serde(default)]
-    pub cancel: bool,
-}
-
-/// How far a run or a step is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-pub enum RunPhase {
-    /// Not begun.
-    #[default]
-    Pending,
-    /// Begun.
-    Running,
-    /// Held by a person.
-    Paused,
-    /// Done.
-    Succeeded,
-    /// Not done.
-    Failed,
-    /// Nobody can tell whether it was done; it is not repeated blindly.
-    Ambiguous,
-    /// Given up on request.
-    Cancelled,
-    /// Done and taken back.
-    Undone,
-}
-
-impl RunPhase {
-    /// The name in the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "Pending",
-            Self::Running => "Running",
-            Self::Paused => "Paused",
-            Self::Succeeded => "Succeeded",
-            Self::Failed => "Failed",
-            Self::Ambiguous => "Ambiguous",
-            Self::Cancelled => "Cancelled",
-            Self::Undone => "Undone",
-        }
-    }
-
-    /// Whether nothing more will happen.
-    pub const fn is_final(self) -> bool {
-        match self {
-            Self::Pending | Self::Running | Self::Paused => false,
-            Self::Succeeded | Self::Failed | Self::Ambiguous | Self::Cancelled | Self::Undone => true,
-        }
-    }
-}
-
-/// How far a run is.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct RunStatus {
-    /// How far it is.
-    #[serde(default)]
-    pub phase: RunPhase,
-    /// What it waits for or why it ended, for people.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub message: String,
-    /// Fence it got with the machine; its orders carry it.
-    #[serde(default)]
-    pub fence: i64,
-    /// When it began.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started_at: Option<Timestamp>,
-    /// When it ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ended_at: Option<Timestamp>,
-    /// The plan, frozen when the run began, with what became of each step.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 220))]
-    pub steps: Vec<StepStatus>,
-    /// Observed facts.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub conditions: Vec<Condition>,
-}
-
-/// How far a step is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct StepStatus {
-    /// The step as it was when the run began.
-    #[serde(flatten)]
-    pub step: Step,
-    /// Whether it belongs to the part that always runs.
-    #[serde(default)]
-    pub finally: bool,
-    /// How far it is.
-    #[serde(default)]
-    pub phase: RunPhase,
-    /// Attempts begun.
-    #[serde(default)]
-    pub attempt: u32,
-    /// Attempts put back before they did anything, because of a pause or `handsOff`; they use up none of those allowed.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub held: u32,
-    /// When the last attempt began.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started_at: Option<Timestamp>,
-    /// When it ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ended_at: Option<Timestamp>,
-    /// What happened, for people.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub message: String,
 }

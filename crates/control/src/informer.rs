@@ -17,6 +17,10 @@ use tokio::sync::watch;
 
 use crate::ObjectKey;
 
+mod index;
+
+pub use index::Index;
+
 /// What a watched type must be able to do.
 pub trait Watched:
     Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static
@@ -99,6 +103,19 @@ impl<K: Watched> Informer<K> {
     /// Every object that `wanted` picks.
     pub fn filtered(&self, wanted: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
         self.inner.objects.read().values().filter(|object| wanted(object)).cloned().collect()
+    }
+
+    /// Takes over what a request answered, so that what one wrote oneself is seen before the watch tells it, and also
+    /// where there is no watch. What is older than what was seen changes nothing.
+    pub fn saw(&self, object: K) {
+        if self.is_behind(&object) {
+            self.put(object);
+        }
+    }
+
+    /// Finds objects by a word that `key` reads from them; kept current as the informer is.
+    pub fn index(&self, key: impl Fn(&K) -> Option<String> + Send + Sync + 'static) -> Index<K> {
+        Index::over(self, key)
     }
 
     /// Calls `handler` at every change, and now for every object already seen. It must not block.
@@ -186,7 +203,7 @@ impl<K: Watched> Informer<K> {
                     self.replace(listed.take().unwrap_or_default());
                     self.inner.ready.send_replace(true);
                 }
-                Ok(Event::Apply(object)) => self.put(object),
+                Ok(Event::Apply(object)) => self.saw(object),
                 Ok(Event::Delete(object)) => self.remove(&ObjectKey::of(&object)),
                 // How a server asks a watcher to list anew: its window of changes does not reach back that far.
                 Err(watcher::Error::WatchError(status)) if status.code == 410 => {

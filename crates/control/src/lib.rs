@@ -17,7 +17,7 @@ mod sweep;
 mod view;
 
 pub use driver::{Acted, Driver, Next, Outcome, Pass};
-pub use informer::{Change, Informer, Informers, Selection, Watched};
+pub use informer::{Change, Index, Informer, Informers, Selection, Watched};
 pub use lease::{Leadership, LeaseConfig, lead};
 pub use matching::hardware;
 pub use metrics::Metrics;

@@ -4,6 +4,7 @@ pub(crate) mod bmc;
 pub(crate) mod history;
 pub(crate) mod intake;
 mod pause;
+mod run;
 
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub(crate) use pause::{DisruptionCommand, PauseArgs, PlaceArgs, ResumeArgs};
+pub(crate) use run::{RunApproveArgs, RunArgs, RunCommand, RunPlanArgs, RunStartArgs};
 
 /// Cluster management: machines, what they are to become, who heals them.
 #[derive(Debug, Parser)]
@@ -252,14 +254,5 @@ pub(crate) enum ProblemCommand {
     #[command(after_help = "Example:\n  muster problem list -o wide")]
     List(OutputArgs),
     /// Show one problem with its evidence
-    Show(ShowArgs),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum RunCommand {
-    /// List runs
-    #[command(after_help = "Example:\n  muster run list")]
-    List(OutputArgs),
-    /// Show one run with its steps
     Show(ShowArgs),
 }

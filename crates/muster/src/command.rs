@@ -16,15 +16,13 @@ mod up;
 use std::future::Future;
 
 use clap::CommandFactory as _;
-use muster_api::{Disruption, DisruptionBudget, Machine, MachineClaim, Problem, Run};
+use muster_api::{Disruption, DisruptionBudget, Machine, MachineClaim, Problem};
 use muster_base::clock::{SharedClock, SystemClock};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::history::HistoryCommand;
 use crate::cli::intake::{ClaimCommand, TokenCommand};
-use crate::cli::{
-    Cli, Command, ConfigCommand, DisruptionCommand, MachineCommand, ProblemCommand, RunCommand,
-};
+use crate::cli::{Cli, Command, ConfigCommand, DisruptionCommand, MachineCommand, ProblemCommand};
 use crate::failure::Failure;
 use crate::output;
 use crate::settings::Settings;
@@ -54,8 +52,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Token(TokenCommand::Revoke(args)) => wait(machine::token::revoke(args)),
         Command::Problem(ProblemCommand::List(args)) => wait(objects::list::<Problem>(args)),
         Command::Problem(ProblemCommand::Show(args)) => wait(objects::show::<Problem>(args)),
-        Command::Run(RunCommand::List(args)) => wait(objects::list::<Run>(args)),
-        Command::Run(RunCommand::Show(args)) => wait(objects::show::<Run>(args)),
+        Command::Run(command) => wait(run::run(command)),
         Command::Config(ConfigCommand::Show { config }) => {
             output::text(&Settings::read(config.as_deref())?.to_yaml())
         }

@@ -81,6 +81,7 @@ fn workflow() -> Vec<Rule> {
     let kinds = &[
         "workflows",
         "runs",
+        "runchunks",
         "machines",
         "inventories",
         "problems",
@@ -91,9 +92,14 @@ fn workflow() -> Vec<Rule> {
     ];
     vec![
         rule(OURS, kinds, READ),
-        rule(OURS, &["runs", "orders", "disruptions"], &["create"]),
-        rule(OURS, &["disruptions"], &["patch"]),
-        rule(OURS, &["runs/status", "workflows/status", "machines/status"], &["update"]),
+        rule(OURS, &["runs", "runchunks", "orders", "disruptions"], &["create"]),
+        rule(OURS, &["disruptions", "runs"], &["patch"]),
+        rule(OURS, &["runs/status", "runchunks/status", "workflows/status", "machines/status"], &["update"]),
+        // Containers of steps, and emptying a node; the eviction subresource honours disruption budgets.
+        rule("", &["pods"], &["get", "list", "create", "delete"]),
+        rule("", &["pods/eviction"], &["create"]),
+        rule("", &["pods/log"], &["get"]),
+        rule("", &["namespaces"], &["create"]),
         rule("", &["nodes"], &["get", "list", "watch", "patch"]),
     ]
 }

@@ -32,6 +32,7 @@ fn fleet() -> Vec<Rule> {
         "problems/status",
         "workflows/status",
         "runs/status",
+        "runchunks/status",
         "disruptions/status",
         "disruptionbudgets/status",
         "pauses/status",
@@ -40,8 +41,13 @@ fn fleet() -> Vec<Rule> {
     vec![
         rule(MUSTER, &["*"], &["get", "list", "watch"]),
         rule(MUSTER, &statuses, &["update", "patch"]),
-        rule(MUSTER, &["runs", "orders", "ledgers"], &["create"]),
-        rule(MUSTER, &["disruptions"], &["create", "patch", "delete"]),
+        rule(MUSTER, &["orders", "runchunks", "ledgers"], &["create"]),
+        rule(MUSTER, &["disruptions", "runs"], &["create", "patch"]),
+        rule(MUSTER, &["disruptions"], &["delete"]),
+        rule("", &["pods"], &["get", "list", "create", "delete"]),
+        rule("", &["pods/eviction"], &["create"]),
+        rule("", &["pods/log"], &["get"]),
+        rule("", &["namespaces"], &["create"]),
         rule(MUSTER, &["machines", "machineclaims"], &["patch"]),
         rule("", &["nodes"], &["get", "list", "watch", "patch"]),
     ]

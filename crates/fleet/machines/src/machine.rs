@@ -111,6 +111,20 @@ impl Intake {
     }
 }
 
+impl Intake {
+    /// Nothing is judged late that came in time and was not seen: a watch may be broken.
+    async fn read_anew(&self, key: &ObjectKey) -> Result<(), kube::Error> {
+        let client = &self.context.client;
+        if let Some(machine) = Api::<Machine>::all(client.clone()).get_opt(&key.name).await? {
+            self.machines.saw(machine);
+        }
+        if let Some(inventory) = Api::<Inventory>::all(client.clone()).get_opt(&key.name).await? {
+            self.inventories.saw(inventory);
+        }
+        Ok(())
+    }
+}
+
 impl Pass for Intake {
     type Key = ObjectKey;
     type Error = kube::Error;
@@ -122,16 +136,21 @@ impl Pass for Intake {
         self.roles.ready().await;
         self.profiles.ready().await;
         self.inventories.ready().await;
-        let Some(machine) = self.machines.get(key) else { return Ok(Outcome::IDLE) };
+        let Some(mut machine) = self.machines.get(key) else { return Ok(Outcome::IDLE) };
+        if plan::is_overdue(&machine, self.context.clock.now()) {
+            self.read_anew(key).await?;
+            machine = self.machines.get(key).unwrap_or(machine);
+        }
         let world = self.world(&machine);
         let plan = plan::plan(&machine, &world);
         let outcome = match plan.status {
             None => Outcome::IDLE,
             Some(status) => {
                 let written = Machine { status: Some(status), ..(*machine).clone() };
-                Api::<Machine>::all(self.context.client.clone())
+                let stands = Api::<Machine>::all(self.context.client.clone())
                     .replace_status(&key.name, &PostParams::default(), &written)
                     .await?;
+                self.machines.saw(stands);
                 if let Some(phase) = plan.overdue {
                     let what = format!("machine {key} was {} for too long", phase.as_str());
                     self.context.metrics.deadline_passed("machines", &what);

@@ -17,14 +17,7 @@ pub const INSTALL_ROLE: &str = "install-role";
 pub const RESTART_RUNTIME: &str = "restart-runtime";
 
 fn step(name: &str, action: Action, deadline: u64) -> Step {
-    Step {
-        name: name.to_owned(),
-        after: None,
-        action,
-        order: None,
-        deadline: GoDuration(Duration::from_secs(deadline)),
-        attempts: 1,
-    }
+    Step::new(name, action, GoDuration(Duration::from_secs(deadline)))
 }
 
 fn order(name: &str, verb: Verb, service: Option<Service>, deadline: u64, attempts: u32) -> Step {
@@ -41,7 +34,6 @@ fn probation() -> Step {
 pub fn install_role() -> Workflow {
     let spec = WorkflowSpec {
         purpose: WorkflowPurpose::Provision,
-        heals: Vec::new(),
         steps: vec![
             order("check-kernel", Verb::CheckKernel, None, 60, 1),
             order("kernel-settings", Verb::EnsureSysctls, None, 60, 2),
@@ -50,7 +42,7 @@ pub fn install_role() -> Workflow {
             probation(),
             step("healthy", Action::Healthy, 60),
         ],
-        finally: Vec::new(),
+        ..WorkflowSpec::default()
     };
     Workflow::new(INSTALL_ROLE, spec)
 }
@@ -69,6 +61,7 @@ pub fn restart_runtime() -> Workflow {
             step("healthy", Action::Healthy, 60),
         ],
         finally: vec![step("release", Action::Release, 60)],
+        ..WorkflowSpec::default()
     };
     Workflow::new(RESTART_RUNTIME, spec)
 }

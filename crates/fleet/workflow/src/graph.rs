@@ -40,7 +40,21 @@ pub(crate) fn check(spec: &WorkflowSpec) -> Result<(), GraphError> {
                 return Err(GraphError::Duplicate { path, name: step.name.clone() });
             }
         }
+        repeated(part, steps)?;
         check_part(part, steps)?;
+    }
+    Ok(())
+}
+
+/// No step bears the name of a repetition of another.
+fn repeated(part: &str, steps: &[Step]) -> Result<(), GraphError> {
+    for (index, step) in steps.iter().enumerate() {
+        let number =
+            |of: &Step| step.name.strip_prefix(of.name.as_str())?.strip_prefix('-')?.parse::<u32>().ok();
+        if steps.iter().any(|other| !other.repeat.is_empty() && number(other).is_some()) {
+            let path = format!("{part}[{index}].name");
+            return Err(GraphError::Duplicate { path, name: step.name.clone() });
+        }
     }
     Ok(())
 }
@@ -58,6 +72,44 @@ fn check_part(part: &str, steps: &[Step]) -> Result<(), GraphError> {
         Some(names) => Err(GraphError::Cycle { path: part.to_owned(), names }),
         None => Ok(()),
     }
+}
+
+/// All the steps that must have succeeded before each, of a list that was checked.
+pub(crate) fn ancestors(steps: &[Step]) -> Vec<BTreeSet<&str>> {
+    let after = after(steps);
+    let mut all: Vec<BTreeSet<&str>> = vec![BTreeSet::new(); steps.len()];
+    let place: BTreeMap<&str, usize> =
+        steps.iter().enumerate().map(|(index, step)| (step.name.as_str(), index)).collect();
+    for index in order(steps) {
+        let mut before = BTreeSet::new();
+        for name in &after[index] {
+            before.insert(*name);
+            if let Some(place) = place.get(name) {
+                before.extend(all[*place].iter().copied());
+            }
+        }
+        all[index] = before;
+    }
+    all
+}
+
+/// The places of the steps in an order in which each comes after those it waits for; of a list that was checked.
+pub(crate) fn order(steps: &[Step]) -> Vec<usize> {
+    let after = after(steps);
+    let mut placed: BTreeSet<&str> = BTreeSet::new();
+    let mut order = Vec::with_capacity(steps.len());
+    while order.len() < steps.len() {
+        let free: Vec<usize> = (0..steps.len())
+            .filter(|index| !placed.contains(steps[*index].name.as_str()))
+            .filter(|index| after[*index].iter().all(|name| placed.contains(name)))
+            .collect();
+        if free.is_empty() {
+            break;
+        }
+        placed.extend(free.iter().map(|index| steps[*index].name.as_str()));
+        order.extend(free);
+    }
+    order
 }
 
 /// A cycle, begun and ended by the same name: whatever remains when all that can run has run contains one.
@@ -93,7 +145,7 @@ fn cycle(steps: &[Step], after: &[Vec<&str>]) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use muster_api::GoDuration;
-    use muster_api::workflow::{Action, WorkflowPurpose};
+    use muster_api::workflow::Action;
 
     use super::*;
 
@@ -107,25 +159,13 @@ mod tests {
                     }
                     None => (word, None),
                 };
-                Step {
-                    name: name.to_owned(),
-                    after,
-                    action: Action::Cordon,
-                    order: None,
-                    deadline: GoDuration::default(),
-                    attempts: 1,
-                }
+                Step { after, ..Step::new(name, Action::Cordon, GoDuration::default()) }
             })
             .collect()
     }
 
     fn judge(text: &str, finally: &str) -> String {
-        let spec = WorkflowSpec {
-            purpose: WorkflowPurpose::Repair,
-            heals: Vec::new(),
-            steps: steps(text),
-            finally: steps(finally),
-        };
+        let spec = WorkflowSpec { steps: steps(text), finally: steps(finally), ..WorkflowSpec::default() };
         check(&spec).map_or_else(|error| error.to_string(), |()| "fine".to_owned())
     }
 
@@ -140,6 +180,7 @@ mod tests {
     #[test]
     fn cycles_are_named_and_unknown_or_double_names_point_at_their_field() {
         assert_eq!(judge("a<c b<a c<b d<a", ""), "spec.steps: the steps wait for each other: a → c → b → a");
+        assert_eq!(judge("a b<b", ""), "spec.steps: the steps wait for each other: b → b");
         assert_eq!(judge("a b<x", ""), "spec.steps[1].after: there is no step \"x\"");
         assert_eq!(judge("a b", "r<a"), "spec.finally[0].after: there is no step \"a\"");
         assert_eq!(judge("a b", "a"), "spec.finally[0].name: the name \"a\" stands twice");

@@ -6,7 +6,9 @@
 
 pub mod builtin;
 mod config;
+pub mod dry_run;
 mod graph;
+mod parameters;
 mod run;
 mod start;
 mod template;

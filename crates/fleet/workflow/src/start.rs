@@ -91,7 +91,8 @@ impl Pass for Starter {
         match Api::<Run>::all(self.context.client.clone()).create(&PostParams::default(), &run).await {
             Err(error) if !is_conflict(&error) => Err(error),
             Err(_) => Ok(Outcome::IDLE),
-            Ok(_) => {
+            Ok(created) => {
+                self.runs.saw(created);
                 tracing::info!(run = name, machine = key.name, "a run was started");
                 Ok(Outcome::ACTED)
             }

@@ -9,5 +9,6 @@ mod pause;
 mod pods;
 mod provision;
 mod repair;
+mod runs;
 mod support;
 mod watches;

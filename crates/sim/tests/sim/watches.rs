@@ -1,20 +1,29 @@
 //! The watch alone suffices; the sweep alone suffices.
 
-use muster_sim::{Options, Watches, World};
+use muster_sim::{Phase, Watches, World};
 
 use crate::support::{REPAIR, healthy, names, repaired, repairs_of, seconds, steps};
 
 const CONTROLLERS: [&str; 6] = ["machines", "problems", "ledger", "starter", "runs", "workflows"];
 
 #[tokio::test(start_paused = true)]
-async fn without_any_watch_the_sweep_alone_takes_in_and_repairs() {
-    let world = World::with(Options { seed: 20, sweep_every: seconds(5) }).await;
+async fn without_any_watch_the_sweep_alone_takes_in_and_repairs_at_its_usual_pace() {
+    let world = World::build(20).await;
     tokio::time::sleep(seconds(1)).await;
     world.fleet_faults().set_watches(Watches::Denied);
     world.add_machine("m0", "site-a").await;
-    healthy(&world, &["m0"]).await;
+    world
+        .wait("m0 to be Healthy", seconds(4 * 3600), |world| match world.phase("m0") {
+            Some(Phase::Healthy) => Ok(()),
+            other => Err(format!("{other:?}")),
+        })
+        .await;
     world.machine("m0").hang_runtime();
-    repaired(&world, "m0", 1, seconds(900)).await;
+    repaired(&world, "m0", 1, seconds(4 * 3600)).await;
+    let began = |run: &muster_api::workflow::Run| run.status.as_ref().map(|status| status.phase);
+    for run in world.list::<muster_api::workflow::Run>() {
+        assert_eq!(began(&run), Some(muster_api::workflow::RunPhase::Succeeded), "{:?}", run.status);
+    }
     assert_eq!(steps(&repairs_of(&world, "m0")[0]), REPAIR);
     let missed: u64 =
         CONTROLLERS.iter().map(|controller| world.controllers().metrics().missed_total(controller)).sum();

@@ -200,6 +200,13 @@ fn inspection_overdue(status: &mut MachineStatus, now: Timestamp) {
     }
 }
 
+/// Whether an inspection seems to have taken too long.
+pub(crate) fn is_overdue(machine: &Machine, now: Timestamp) -> bool {
+    machine.status.as_ref().is_some_and(|status| {
+        status.phase == Phase::Inspecting && status.deadline.is_some_and(|deadline| deadline <= now)
+    })
+}
+
 fn enter(status: &mut MachineStatus, to: Phase, reason: &str, at: Timestamp, deadline: Option<Timestamp>) {
     let transition = Transition { at, from: None, to, reason: reason.to_owned(), run: String::new() };
     status.enter(transition, deadline).expect("the intake only takes steps of the phase graph");

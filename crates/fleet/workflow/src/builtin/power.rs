@@ -24,7 +24,7 @@ pub fn idle(workflow: &str) -> String {
 }
 
 fn workflow(name: &str, steps: Vec<Step>, finally: Vec<Step>) -> Workflow {
-    let spec = WorkflowSpec { purpose: WorkflowPurpose::Repair, heals: Vec::new(), steps, finally };
+    let spec = WorkflowSpec { purpose: WorkflowPurpose::Repair, steps, finally, ..WorkflowSpec::default() };
     Workflow::new(name, spec)
 }
 
@@ -65,7 +65,7 @@ mod tests {
     fn whatever_takes_power_away_has_a_grant_before_it_or_is_for_idle_machines() {
         for workflow in all() {
             let name = workflow.metadata.name.unwrap();
-            crate::graph::check(&workflow.spec).unwrap();
+            crate::template::check(&workflow.spec).unwrap();
             let first = workflow.spec.steps[0].action;
             assert!(first == Action::Disrupt || name == ON || name.ends_with("-idle"), "{name}");
             let released = workflow.spec.finally.iter().any(|step| step.action == Action::Release);

@@ -1,15 +1,14 @@
 //! The last look before something is taken from service: what was planned upon is read anew from the API, for a watch may
 //! be behind.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use kube::{Api, ResourceExt as _};
+use kube::ResourceExt as _;
 use muster_api::workflow::Run;
-use muster_api::{Disruption, Machine, Problem};
 use muster_brake::{ASKED_WITHIN, holds};
 
 use super::Runner;
+use super::observe::From;
 use super::plan::{self, Plan, World};
 
 /// When a plan that did not stand is made again, watch events apart.
@@ -31,29 +30,29 @@ impl Runner {
         Ok((&again.status, &again.effects) == (&plan.status, &plan.effects))
     }
 
+    /// What is read is seen by everybody: were the watch broken, the next plan would be made from the same old things.
     async fn look_again(&self, run: &Run, world: &World) -> Result<Option<(Run, World)>, kube::Error> {
-        let client = || self.context.client.clone();
-        let (runs, machines) = (Api::<Run>::all(client()), Api::<Machine>::all(client()));
-        let (grants, problems) = (Api::<Disruption>::all(client()), Api::<Problem>::all(client()));
-        let name = run.name_any();
-        let problem = async {
-            if run.spec.problem.is_empty() { Ok(None) } else { problems.get_opt(&run.spec.problem).await }
-        };
+        let (name, grant) = (run.name_any(), plan::grant_name(run));
         let (paused, fresh, machine, grant, problem) = tokio::join!(
             self.pauses.missed(Duration::ZERO),
-            runs.get_opt(&name),
-            machines.get_opt(&run.spec.machine),
-            grants.get_opt(&name),
-            problem,
+            self.one(&self.runs, &name, From::Api),
+            self.one(&self.machines, &run.spec.machine, From::Api),
+            async {
+                // A part of a run works under the grant of the whole.
+                match &world.disruption {
+                    Some(known) => self.one(&self.disruptions, &known.name_any(), From::Api).await,
+                    None => self.one(&self.disruptions, &grant, From::Api).await,
+                }
+            },
+            self.one(&self.problems, &run.spec.problem, From::Api),
         );
         paused?;
         let Some(fresh) = fresh? else { return Ok(None) };
-        let mut world =
-            World { machine: machine?.map(Arc::new), disruption: grant?.map(Arc::new), ..world.clone() };
+        let mut world = World { machine: machine?, disruption: grant?, ..world.clone() };
         world.problems.retain(|known| known.name_any() != run.spec.problem);
-        world.problems.extend(problem?.map(Arc::new));
+        world.problems.extend(problem?);
         let pauses = self.pauses.list();
         world.holds = holds(world.machine.as_deref(), pauses.iter().map(|pause| &**pause), world.now);
-        Ok(Some((fresh, world)))
+        Ok(Some(((*fresh).clone(), world)))
     }
 }

@@ -15,10 +15,14 @@ use super::step::Progress;
 /// What a step does to its machine; `None` for one that only gives something back.
 fn act(step: &StepStatus) -> Option<Act> {
     match step.step.action {
-        Action::Disrupt | Action::Cordon => Some(Act::Disrupts),
+        Action::Disrupt | Action::Cordon | Action::Drain => Some(Act::Disrupts),
         Action::Order => Some(step.step.order.as_ref().map_or(Act::Disrupts, |order| Act::of(order.verb))),
-        Action::Uncordon | Action::Probation | Action::Healthy => Some(Act::Touches),
-        Action::Release => None,
+        Action::Uncordon | Action::Container | Action::Webhook | Action::Probation | Action::Healthy => {
+            Some(Act::Touches)
+        }
+        Action::Verify => step.step.expression.is_empty().then_some(Act::Touches),
+        // A part of a run is held by itself.
+        Action::Release | Action::Wait | Action::Approve | Action::Run => None,
     }
 }
 
@@ -47,7 +51,11 @@ pub(crate) fn begin(step: &StepStatus, world: &World) -> Option<String> {
 pub(crate) fn held(step: &StepStatus, seen: &Progress, overdue: bool, world: &World) -> Option<Progress> {
     let disrupt = step.step.action == Action::Disrupt;
     let text = match seen {
-        Progress::Do(Effect::Disruption(_), _) | Progress::Held(_) | Progress::Ended(..) => None,
+        Progress::Do(Effect::Disruption(_), _)
+        | Progress::Under(..)
+        | Progress::Late(_)
+        | Progress::Held(_)
+        | Progress::Ended(..) => None,
         Progress::Do(..) => on(step, world),
         Progress::Wait(_) if overdue => on(step, world),
         Progress::Wait(_) => None,
@@ -59,13 +67,14 @@ pub(crate) fn held(step: &StepStatus, seen: &Progress, overdue: bool, world: &Wo
 pub(crate) fn put_back(step: &mut StepStatus, message: String) {
     step.phase = RunPhase::Pending;
     step.held += 1;
-    step.started_at = None;
+    (step.started_at, step.running_since, step.due_at) = (None, None, None);
+    step.told_at = None;
     step.message = message;
 }
 
-/// Attempts that were not put back.
+/// Attempts of this round that were not put back.
 pub(crate) fn tried(step: &StepStatus) -> u32 {
-    step.attempt.saturating_sub(step.held)
+    step.attempt.saturating_sub(step.before + step.held)
 }
 
 /// Whether the machine is about to be taken from service and is not yet: its cause is looked at until the last moment.
@@ -112,8 +121,15 @@ impl Effect {
                 .enter
                 .as_ref()
                 .is_some_and(|enter| enter.phase == muster_api::machine::Phase::Disrupted),
-            Self::Order(_) | Self::Cordon => true,
-            Self::Disruption(_) | Self::Release | Self::Uncordon => false,
+            Self::Order(_) | Self::Cordon | Self::Evict(_) | Self::Container(_) => true,
+            Self::Disruption(_)
+            | Self::Release(_)
+            | Self::Uncordon
+            | Self::RemovePod(_)
+            | Self::Call(_)
+            | Self::Child(_)
+            | Self::CancelChild(_)
+            | Self::Chunk(_) => false,
         }
     }
 }

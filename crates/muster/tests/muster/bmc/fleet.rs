@@ -95,19 +95,12 @@ pub(crate) async fn machines(client: &Client, rows: &[(String, String)], secret:
 pub(crate) fn step(name: &str, verb: Verb, deadline: u64) -> Step {
     let boot_device = (verb == Verb::SetBootDevice).then_some(BootDevice::Pxe);
     let arguments = Arguments { boot_device, ..Arguments::default() };
-    Step {
-        name: name.to_owned(),
-        after: None,
-        action: Action::Order,
-        order: Some(OrderTemplate { verb, arguments }),
-        deadline: GoDuration(Duration::from_secs(deadline)),
-        attempts: 1,
-    }
+    let deadline = GoDuration(Duration::from_secs(deadline));
+    Step { order: Some(OrderTemplate { verb, arguments }), ..Step::new(name, Action::Order, deadline) }
 }
 
 pub(crate) async fn workflow(client: &Client, name: &str, steps: Vec<Step>) {
-    let spec =
-        WorkflowSpec { purpose: WorkflowPurpose::Repair, heals: Vec::new(), steps, finally: Vec::new() };
+    let spec = WorkflowSpec { purpose: WorkflowPurpose::Repair, steps, ..WorkflowSpec::default() };
     create(Api::all(client.clone()), &Workflow::new(name, spec)).await;
 }
 

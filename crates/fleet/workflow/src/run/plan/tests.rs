@@ -1,17 +1,24 @@
-use std::collections::BTreeSet;
+mod held;
+mod kinds;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt as _;
+use muster_api::condition::{self, ACCEPTED, Status};
 use muster_api::disruption::{DisruptionPhase, DisruptionStatus};
 use muster_api::machine::{MachineSpec, MachineStatus, Transition};
 use muster_api::order::{OrderPhase, OrderStatus};
+use muster_api::problem::State;
 use muster_api::problem::{ProblemSpec, ProblemStatus};
 use muster_api::role::MachineRoleSpec;
-use muster_api::workflow::RunSpec;
-use muster_api::{CORDONED_BY, GoDuration};
+use muster_api::workflow::{RunSpec, WorkflowPurpose};
+use muster_api::{CORDONED_BY, GoDuration, Machine, MachineRole, Problem, Workflow};
 
-mod held;
-
-use super::super::{NodeSpecView, effect};
+use super::super::call::Answer;
+use super::super::{NodeSpecView, NodeView, effect};
+use super::begin::PENDING_MAX;
 use super::*;
 use crate::builtin;
 
@@ -63,11 +70,10 @@ fn story(workflow: Workflow, phase: Phase) -> Story {
             machine: Some(Arc::new(machine)),
             role: Some(Arc::new(MachineRole::new("worker", MachineRoleSpec::default()))),
             node: Some(Arc::new(node)),
-            orders: BTreeMap::new(),
-            disruption: None,
             problems: vec![Arc::new(problem)],
-            holds: Holds::default(),
+            fresh: true,
             now: at(0),
+            ..World::default()
         },
         done: Vec::new(),
         answer: OrderPhase::Done,
@@ -96,7 +102,8 @@ impl Story {
         for effect in plan.effects.clone() {
             self.apply(effect);
         }
-        !plan.effects.is_empty()
+        // The same pods are asked to go again and again.
+        plan.effects.iter().any(|effect| !matches!(effect, Effect::Evict(_)))
     }
 
     fn apply(&mut self, effect: Effect) {
@@ -108,9 +115,20 @@ impl Story {
             },
             Effect::Order(order) => format!("order {}", order.name_any()),
             Effect::Disruption(_) => "ask".to_owned(),
-            Effect::Release => "release".to_owned(),
+            Effect::Release(_) => "release".to_owned(),
             Effect::Cordon => "cordon".to_owned(),
             Effect::Uncordon => "uncordon".to_owned(),
+            Effect::Evict(pods) => {
+                let names: Vec<String> =
+                    pods.iter().map(|pod| format!("{}/{}", pod.namespace, pod.name)).collect();
+                format!("evict {}", names.join(" "))
+            }
+            Effect::Container(pod) => format!("container {}", pod.name),
+            Effect::RemovePod(name) => format!("remove {name}"),
+            Effect::Call(call) => format!("call {}", call.key),
+            Effect::Child(child) => format!("child {}", child.name_any()),
+            Effect::CancelChild(name) => format!("cancel {name}"),
+            Effect::Chunk(chunk) => format!("chunk {}", chunk.name_any()),
         };
         self.done.push(told);
         match effect {
@@ -132,13 +150,27 @@ impl Story {
                 asked.status = Some(DisruptionStatus { phase: self.grant, ..DisruptionStatus::default() });
                 self.world.disruption = Some(Arc::new(*asked));
             }
-            Effect::Release => {
+            Effect::Release(_) => {
                 let mut asked = (**self.world.disruption.as_ref().unwrap()).clone();
                 asked.spec.released = true;
                 self.world.disruption = Some(Arc::new(asked));
             }
             Effect::Cordon => self.set_cordon(Some("r1")),
             Effect::Uncordon => self.set_cordon(None),
+            Effect::Call(call) => {
+                self.world.answers.insert(call.key, Answer::UnderWay);
+            }
+            Effect::Container(pod) => {
+                self.world.containers.insert(pod.name, ContainerSeen::Waiting("created".into()));
+            }
+            Effect::RemovePod(name) => {
+                self.world.containers.remove(&name);
+            }
+            Effect::Child(child) => {
+                self.world.children.insert(child.name_any(), Arc::new(*child));
+            }
+            Effect::Evict(_) | Effect::CancelChild(_) => {}
+            Effect::Chunk(chunk) => self.world.chunk = Some(Arc::new(*chunk)),
         }
     }
 
@@ -156,14 +188,35 @@ impl Story {
         self.world.problems = vec![Arc::new(problem)];
     }
 
-    /// Rounds until nothing is to be done.
+    /// Rounds until nothing is to be done. The rest before another attempt passes at once.
     fn settle(&mut self) {
         for _ in 0..100 {
-            if !self.round() {
-                return;
+            if self.round() {
+                continue;
+            }
+            let rest = self.status().steps.iter().find_map(|step| step.retry_at);
+            match rest {
+                Some(at) if !self.run.spec.pause => self.world.now = self.world.now.max(at),
+                Some(_) | None => return,
             }
         }
         panic!("does not settle: {:?}", self.done);
+    }
+
+    /// Settles, with that answer to that order and the usual one to all others.
+    fn settle_until(&mut self, told: &str, answer: OrderPhase) {
+        for _ in 0..100 {
+            let planned = plan(&self.run, &self.world);
+            let comes = planned.effects.iter().any(|effect| {
+                matches!(effect, Effect::Order(order) if format!("order {}", order.name_any()) == told)
+            });
+            if comes {
+                self.answer = answer;
+                return self.settle();
+            }
+            self.round();
+        }
+        panic!("{told} does not come: {:?}", self.done);
     }
 
     fn pass_seconds(&mut self, seconds: i64) {
@@ -342,7 +395,7 @@ fn what_does_not_stand_is_refused_with_the_field_and_nothing_is_done() {
     );
     assert_eq!(
         refused(&|s| s.run.spec.parameters = BTreeMap::from([("speed".into(), "9".into())])),
-        "spec.parameters.speed: Workflow \"restart-runtime\" has no parameter of that name"
+        "spec.parameters.speed: Workflow \"restart-runtime\" has no parameter of that name; it has none"
     );
     let broken = |s: &mut Story| {
         let mut workflow = builtin::restart_runtime();

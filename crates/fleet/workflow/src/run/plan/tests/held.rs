@@ -1,4 +1,7 @@
+use std::time::Duration;
+
 use muster_api::order::Refusal;
+use muster_api::workflow::StepStatus;
 use muster_brake::Hold;
 
 use super::*;

@@ -1,0 +1,198 @@
+//! Reads what a round needs: from what the watches have shown, or anew from the API.
+
+use std::sync::Arc;
+
+use kube::{Api, ResourceExt as _};
+use muster_api::Problem;
+use muster_api::workflow::{Action, Run, RunChunk, RunPhase, StepStatus};
+use muster_brake::holds;
+use muster_control::rest::{Rest, path};
+use muster_control::{Informer, ObjectKey, Watched, is_not_found};
+use serde_json::{Value, json};
+
+use super::plan::{World, grant_name};
+use super::{Runner, container, evict, step, verdict};
+use crate::parameters;
+
+/// Where objects are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum From {
+    /// What was seen last.
+    Seen,
+    /// The API: nothing is judged late that came in time and was not seen.
+    Api,
+}
+
+impl Runner {
+    pub(super) async fn one<K>(
+        &self,
+        informer: &Informer<K>,
+        name: &str,
+        from: From,
+    ) -> Result<Option<Arc<K>>, kube::Error>
+    where
+        K: Watched + kube::Resource<DynamicType = (), Scope = kube::core::ClusterResourceScope>,
+    {
+        let key = ObjectKey::cluster(name);
+        if from == From::Seen || name.is_empty() {
+            return Ok(informer.get(&key));
+        }
+        let Some(object) = Api::<K>::all(self.context.client.clone()).get_opt(name).await? else {
+            return Ok(None);
+        };
+        informer.saw(object);
+        Ok(informer.get(&key))
+    }
+
+    pub(super) async fn world(&self, run: &Run, from: From) -> Result<World, kube::Error> {
+        let mut world = World {
+            workflow: self.one(&self.workflows, &run.spec.workflow, from).await?,
+            machine: self.one(&self.machines, &run.spec.machine, from).await?,
+            node: self.one(&self.nodes, &run.spec.machine, from).await?,
+            disruption: self.grant(run, from).await?,
+            fresh: from == From::Api,
+            now: self.context.clock.now(),
+            ..World::default()
+        };
+        if let Some(machine) = &world.machine {
+            world.role = self.one(&self.roles, &machine.spec.role, From::Seen).await?;
+        }
+        let pauses = self.pauses.list();
+        world.holds = holds(world.machine.as_deref(), pauses.iter().map(|pause| &**pause), world.now);
+        world.problems = self.problems_of.get(&run.spec.machine);
+        if from == From::Api {
+            for problem in std::mem::take(&mut world.problems) {
+                world.problems.extend(self.one(&self.problems, &problem.name_any(), from).await?);
+            }
+        }
+        if let Some(parent) = &run.spec.parent {
+            world.parent = self.one(&self.runs, &parent.run, from).await?;
+            if let Some(index) = world.parent.as_ref().and_then(|p| p.status.as_ref()?.chunk) {
+                world.parent_chunk =
+                    self.chunks.get(&ObjectKey::cluster(RunChunk::name_of(&parent.run, index)));
+            }
+        }
+        let status = run.status.clone().unwrap_or_default();
+        if let Some(index) = status.chunk {
+            world.chunk = self.one(&self.chunks, &RunChunk::name_of(&run.name_any(), index), from).await?;
+        }
+        let chunk = world.chunk.as_ref().and_then(|chunk| chunk.status.clone()).unwrap_or_default();
+        for step in status.steps.iter().chain(&chunk.steps) {
+            let under_way = step.phase == RunPhase::Running && step.retry_at.is_none();
+            if under_way || !step.leftover.is_empty() {
+                self.around(run, step, from, &mut world).await?;
+            }
+        }
+        Ok(world)
+    }
+
+    /// The grant of a run, or of the whole it is a part of.
+    async fn grant(&self, run: &Run, from: From) -> Result<Option<Arc<muster_api::Disruption>>, kube::Error> {
+        let mut whole = Arc::new(run.clone());
+        for _ in 0..=step::child::DEPTH_MAX {
+            let Some(parent) = &whole.spec.parent else { break };
+            let Some(found) = self.runs.get(&ObjectKey::cluster(&parent.run)) else { return Ok(None) };
+            whole = found;
+        }
+        self.one(&self.disruptions, &grant_name(&whole), from).await
+    }
+
+    /// What one step needs.
+    async fn around(
+        &self,
+        run: &Run,
+        step: &StepStatus,
+        from: From,
+        world: &mut World,
+    ) -> Result<(), kube::Error> {
+        let client = &self.context.client;
+        if !step.leftover.is_empty()
+            && let Some(seen) = container::look(client, &step.leftover).await?
+        {
+            world.containers.insert(step.leftover.clone(), seen);
+        }
+        match step.step.action {
+            Action::Order | Action::Probation | Action::Verify => {
+                let role = world.role.as_ref().map(|role| &role.spec);
+                for name in step::order_names(run, step, role) {
+                    if let Some(order) = self.one(&self.orders, &name, from).await? {
+                        world.orders.insert(name, order);
+                    }
+                }
+            }
+            Action::Container => {
+                let name = step::container::pod_name(run, step);
+                if let Some(seen) = container::look(client, &name).await? {
+                    world.containers.insert(name, seen);
+                }
+            }
+            Action::Drain => {
+                world.pods = evict::pods(client, &run.spec.machine).await?;
+                world.evictions = self.evictions.of(&run.name_any());
+            }
+            Action::Webhook => {
+                let key = step::key(run, step);
+                if let Some(answer) = self.caller.answer(&key) {
+                    world.answers.insert(key, answer);
+                }
+            }
+            Action::Run => {
+                let name = step::child::name(run, step);
+                if let Some(child) = self.one(&self.runs, &name, from).await? {
+                    world.children.insert(name, child);
+                }
+            }
+            Action::Wait
+            | Action::Approve
+            | Action::Disrupt
+            | Action::Release
+            | Action::Cordon
+            | Action::Uncordon
+            | Action::Healthy => {}
+        }
+        if !step.step.expression.is_empty() {
+            let verdict = self.verdict(run, &step.step.expression, world, from).await?;
+            world.verdicts.insert(step.step.name.clone(), verdict);
+        }
+        Ok(())
+    }
+
+    async fn verdict(
+        &self,
+        run: &Run,
+        text: &str,
+        world: &World,
+        from: From,
+    ) -> Result<Result<bool, String>, kube::Error> {
+        let expression = match self.expressions.get(text) {
+            Ok(expression) => expression,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let mut objects: Vec<(&str, Value)> = Vec::new();
+        if expression.uses("machine") {
+            objects.push(("machine", json!(world.machine.as_deref())));
+        }
+        if expression.uses("inventory") {
+            let inventory = self.one(&self.inventories, &run.spec.machine, from).await?;
+            objects.push(("inventory", json!(inventory.as_deref())));
+        }
+        if expression.uses("problems") {
+            let problems: Vec<&Problem> = world.problems.iter().map(Arc::as_ref).collect();
+            objects.push(("problems", json!(problems)));
+        }
+        if expression.uses("parameters") {
+            let values = run.status.as_ref().map(|status| status.parameters.clone()).unwrap_or_default();
+            let schema = world.workflow.as_ref().map(|workflow| workflow.spec.parameters.clone());
+            objects.push(("parameters", parameters::as_json(&schema.unwrap_or_default(), &values)));
+        }
+        if expression.uses("node") {
+            let rest = Rest::new(self.context.client.clone());
+            match rest.get(&path("v1", "", "nodes", &run.spec.machine)).await {
+                Ok(node) => objects.push(("node", node)),
+                Err(error) if is_not_found(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(verdict::judge(&expression, &objects))
+    }
+}

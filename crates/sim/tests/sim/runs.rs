@@ -1,0 +1,178 @@
+//! Runs of workflows with steps of many kinds, on the real API.
+
+use std::collections::BTreeMap;
+
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
+use muster_api::condition::{self, ACCEPTED, Status};
+use muster_api::workflow::{Run, RunPhase, RunSpec, StepStatus};
+use muster_api::{Order, RunChunk, Workflow};
+use muster_sim::{Phase, World};
+use muster_workflow::dry_run::{Ask, dry_run, recorded};
+use serde_json::{Value, json};
+
+use crate::support::{healthy, seconds};
+
+async fn write(world: &World, name: &str, spec: Value) {
+    let workflow: Workflow =
+        serde_json::from_value(json!({"metadata": {"name": name}, "spec": spec})).expect("a workflow");
+    Api::<Workflow>::all(world.admin())
+        .create(&PostParams::default(), &workflow)
+        .await
+        .expect("the workflow is taken");
+}
+
+async fn start(world: &World, name: &str, workflow: &str, parameters: &[(&str, &str)]) {
+    let parameters =
+        parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let spec = RunSpec { workflow: workflow.into(), machine: "m0".into(), parameters, ..RunSpec::default() };
+    Api::<Run>::all(world.admin())
+        .create(&PostParams::default(), &Run::new(name, spec))
+        .await
+        .expect("the run is taken");
+}
+
+async fn ask(world: &World, run: &str, spec: Value) {
+    let patch = Patch::Merge(json!({"spec": spec}));
+    Api::<Run>::all(world.admin())
+        .patch(run, &PatchParams::default(), &patch)
+        .await
+        .expect("the run is changed");
+}
+
+async fn ends(world: &World, run: &str, phase: RunPhase) -> Run {
+    world
+        .wait(&format!("{run} to be {}", phase.as_str()), seconds(3600), |world| {
+            let found = world.get::<Run>("", run).ok_or("it is not there")?;
+            let status = found.status.clone().unwrap_or_default();
+            if status.phase == phase {
+                Ok(found)
+            } else {
+                Err(format!("{:?} {}", status.phase, status.message))
+            }
+        })
+        .await
+}
+
+fn phases(steps: &[StepStatus]) -> Vec<String> {
+    steps.iter().map(|step| format!("{} {}", step.step.name, step.phase.as_str())).collect()
+}
+
+fn sysctl(value: &str) -> Value {
+    json!({"verb": "EnsureSysctls", "arguments": {"sysctls": {"vm.swappiness": value}}})
+}
+
+async fn world_with_workflows(seed: u64) -> World {
+    let world = World::build(seed).await;
+    world.add_machine("m0", "site-a").await;
+    write(
+        &world,
+        "part",
+        json!({"purpose": "person", "steps": [
+            {"name": "kernel", "action": "order", "order": {"verb": "CheckKernel"}, "deadline": "1m"},
+        ]}),
+    )
+    .await;
+    let undo = |value| json!({"action": "order", "order": sysctl(value)});
+    write(&world, "many-kinds", json!({
+        "purpose": "person",
+        "parameters": [{"name": "value", "type": "integer", "required": true}, {"name": "times", "type": "integer", "default": "3"}],
+        "steps": [
+            {"name": "allowed", "action": "approve", "approvers": ["ada"], "deadline": "1h"},
+            {"name": "serves", "action": "wait", "expression": "machine.status.phase == 'Healthy' && inventory.memoryGiB > 1", "deadline": "10m"},
+            {"name": "grant", "action": "disrupt", "deadline": "1h"},
+            {"name": "cordon", "action": "cordon", "deadline": "1m"},
+            {"name": "drain", "action": "drain", "deadline": "10m"},
+            {"name": "set", "action": "order", "order": sysctl("${parameters.value}"), "deadline": "1m", "undo": undo("60")},
+            {"name": "more", "action": "order", "order": sysctl("${index}"), "repeat": "${parameters.times}", "deadline": "1m", "undo": undo("61")},
+            {"name": "part", "action": "run", "run": {"workflow": "part"}, "deadline": "10m"},
+            {"name": "right", "action": "verify", "expression": "parameters.value == 10 && node.spec.unschedulable", "deadline": "1m"},
+            {"name": "probation", "action": "probation", "deadline": "5m", "attempts": 3},
+            {"name": "uncordon", "action": "uncordon", "deadline": "1m"},
+            {"name": "healthy", "action": "healthy", "deadline": "1m"},
+        ],
+        "finally": [{"name": "release", "action": "release", "deadline": "1m"}],
+    })).await;
+    healthy(&world, &["m0"]).await;
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_dry_run_says_what_the_run_does_and_its_undo_takes_it_back_once() {
+    let world = world_with_workflows(40).await;
+    let parameters = BTreeMap::from([("value".to_owned(), "10".to_owned())]);
+    let asked = Ask { workflow: "many-kinds".into(), machine: "m0".into(), parameters };
+    let said = dry_run(&world.admin(), &asked, world.now()).await.unwrap();
+    start(&world, "r1", "many-kinds", &[("value", "10")]).await;
+    tokio::time::sleep(seconds(60)).await;
+    let waiting = world.get::<Run>("", "r1").unwrap().status.unwrap();
+    assert_eq!(waiting.message, "allowed: waits for the word of ada: muster run approve r1 --step allowed");
+    ask(&world, "r1", json!({"approvals": [{"step": "allowed", "by": "ada"}]})).await;
+    let run = ends(&world, "r1", RunPhase::Succeeded).await;
+    let status = run.status.unwrap();
+    assert_eq!(recorded(&status.steps), said.lines);
+    assert_eq!(status.plan, said.plan);
+    assert_eq!(world.phase("m0"), Some(Phase::Healthy));
+    let part = world.get::<Run>("", "r1.part.1").unwrap().status.unwrap();
+    assert_eq!((part.phase, part.fence), (RunPhase::Succeeded, status.fence));
+    let orders = |world: &World| {
+        let mut orders: Vec<String> = world
+            .list::<Order>()
+            .into_iter()
+            .filter(|order| order.spec.run == "r1")
+            .map(|o| o.spec.step)
+            .collect();
+        orders.sort();
+        orders
+    };
+    assert_eq!(orders(&world), ["more-0", "more-1", "more-2", "probation", "set"]);
+    ask(&world, "r1", json!({"undo": true})).await;
+    let undone = ends(&world, "r1", RunPhase::Undone).await.status.unwrap();
+    let mut taken_back = phases(&undone.steps[undone.steps.len() - 4..]);
+    assert_eq!(taken_back.pop().as_deref(), Some("undo-set Succeeded"), "the first is taken back last");
+    taken_back.sort();
+    assert_eq!(taken_back, [0, 1, 2].map(|number| format!("undo-more-{number} Succeeded")));
+    let (plan, before) = (undone.plan.unwrap(), status.plan.unwrap());
+    assert_eq!((plan.parent, plan.revision, undone.fence), (before.id, 2, status.fence + 1));
+    tokio::time::sleep(seconds(1200)).await;
+    assert_eq!(orders(&world).len(), 9, "a second look undoes nothing again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parameter_that_does_not_fit_is_answered_with_its_field_and_nothing_is_done() {
+    let world = world_with_workflows(41).await;
+    for (name, parameters, message) in [
+        ("a", vec![], "spec.parameters.value: Workflow \"many-kinds\" requires it"),
+        ("b", vec![("value", "x")], "spec.parameters.value: \"x\" is no whole number"),
+    ] {
+        start(&world, name, "many-kinds", &parameters).await;
+        let status = ends(&world, name, RunPhase::Failed).await.status.unwrap();
+        let verdict = condition::find(&status.conditions, ACCEPTED).unwrap().clone();
+        assert_eq!((verdict.status, verdict.message.as_str()), (Status::False, message));
+        assert_eq!(status.steps, []);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_steps_stand_in_chunks_through_the_death_of_the_controllers() {
+    let world = world_with_workflows(42).await;
+    write(&world, "long", json!({"purpose": "person", "steps": [
+        {"name": "each", "action": "verify", "expression": "machine.metadata.name == 'm0'", "repeat": "1000", "deadline": "1m"},
+    ]})).await;
+    start(&world, "long", "long", &[]).await;
+    for _ in 0..3 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        world.crash_controllers();
+    }
+    let status = ends(&world, "long", RunPhase::Succeeded).await.status.unwrap();
+    assert_eq!((status.steps.len(), status.counts.unwrap().succeeded), (0, 1000));
+    let mut chunks = world.list::<RunChunk>();
+    chunks.sort_by_key(|chunk| chunk.spec.index);
+    let names: Vec<String> = chunks
+        .into_iter()
+        .flat_map(|chunk| chunk.status.unwrap().steps)
+        .map(|step| format!("{} {}", step.step.name, step.attempt))
+        .collect();
+    let expected: Vec<String> = (0..1000).map(|number| format!("each-{number} 1")).collect();
+    assert_eq!(names, expected);
+}
