@@ -90,8 +90,7 @@ async fn pressed_at_any_moment_of_a_repair_nothing_begins_more_than_a_second_lat
         let before = still(&world).0;
         let disrupted = |phases: &[(String, Phase)]| phases[0].1 == Phase::Disrupted;
         let down = disrupted(&still(&world).1);
-        // Shorter than the deadlines of steps: without watches a step is not seen done, and ends late (ARCHITECTURE.md, row 8).
-        tokio::time::sleep(seconds(25)).await;
+        tokio::time::sleep(seconds(45)).await;
         assert_eq!(still(&world).0, before, "a restart began later in episode {episode}");
         assert!(down || !disrupted(&still(&world).1), "taken from service later in episode {episode}");
         world.fleet_faults().set_watches(Watches::Intact);

@@ -128,14 +128,19 @@ async fn the_dry_run_says_what_the_run_does_and_its_undo_takes_it_back_once() {
     assert_eq!(orders(&world), ["more-0", "more-1", "more-2", "probation", "set"]);
     ask(&world, "r1", json!({"undo": true})).await;
     let undone = ends(&world, "r1", RunPhase::Undone).await.status.unwrap();
-    let mut taken_back = phases(&undone.steps[undone.steps.len() - 4..]);
-    assert_eq!(taken_back.pop().as_deref(), Some("undo-set Succeeded"), "the first is taken back last");
-    taken_back.sort();
-    assert_eq!(taken_back, [0, 1, 2].map(|number| format!("undo-more-{number} Succeeded")));
+    let mut taken_back = phases(&undone.steps[undone.steps.len() - 8..]);
+    taken_back[1..4].sort();
+    let names = ["grant", "more-0", "more-1", "more-2", "set", "probation", "healthy", "release"];
+    assert_eq!(
+        taken_back,
+        names.map(|name| format!("undo-{name} Succeeded")),
+        "the first is taken back last"
+    );
+    assert_eq!(world.phase("m0"), Some(Phase::Healthy));
     let (plan, before) = (undone.plan.unwrap(), status.plan.unwrap());
     assert_eq!((plan.parent, plan.revision, undone.fence), (before.id, 2, status.fence + 1));
     tokio::time::sleep(seconds(1200)).await;
-    assert_eq!(orders(&world).len(), 9, "a second look undoes nothing again");
+    assert_eq!(orders(&world).len(), 10, "a second look undoes nothing again");
 }
 
 #[tokio::test(start_paused = true)]

@@ -156,7 +156,7 @@ impl<'a> Layout<'a> {
     }
 }
 
-/// What takes the succeeded steps back, last first, each after the one before.
+/// What takes the succeeded steps back, last first, each after the one before; under a grant where they had one.
 pub(crate) fn undo_steps(done: &[StepStatus]) -> Vec<StepStatus> {
     let mut succeeded: Vec<(usize, &StepStatus)> = done
         .iter()
@@ -172,8 +172,10 @@ pub(crate) fn undo_steps(done: &[StepStatus]) -> Vec<StepStatus> {
         taken_back.after = Some(after.into_iter().collect());
         steps.push(StepStatus { undoes: step.step.name.clone(), ..StepStatus::pending(taken_back) });
     }
+    // What was done to a machine out of service is taken back on one out of service.
+    let granted = done.iter().any(|step| step.step.action == Action::Disrupt && step.undoes.is_empty());
     let disturbs = steps.iter().any(|step| crate::template::disturbs(&step.step));
-    if !disturbs {
+    if steps.is_empty() || !(granted || disturbs) {
         return steps;
     }
     let hour = muster_api::GoDuration(std::time::Duration::from_secs(3600));
