@@ -254,5 +254,6 @@ pub(crate) enum ProblemCommand {
     #[command(after_help = "Example:\n  muster problem list -o wide")]
     List(OutputArgs),
     /// Show one problem with its evidence
+    #[command(after_help = "Example:\n  muster problem show m1.runtime.hung.containerd")]
     Show(ShowArgs),
 }

@@ -7,9 +7,11 @@
 )]
 
 mod bmc;
+mod commands;
 mod crash;
 mod foreign;
 mod harness;
+mod history;
 mod join;
 mod kubectl;
 mod log;
