@@ -75,9 +75,15 @@ async fn watch(runs: Api<Run>, name: &str) -> Result<(), Failure> {
     let mut changes = std::pin::pin!(watcher(runs, config).default_backoff().applied_objects());
     let mut told = String::new();
     let follow = async {
-        while let Some(run) =
-            changes.try_next().await.map_err(|error| Failure::failed("the run cannot be watched", &error))?
-        {
+        loop {
+            let run = match changes.try_next().await {
+                Ok(Some(run)) => run,
+                Ok(None) => return Err(Failure::Failed(format!("run {name} is gone"))),
+                // A machine that boots is silent for minutes, and this client takes silence for a lost answer; the
+                // watch begins anew where it was.
+                Err(watcher::Error::WatchFailed(_)) => continue,
+                Err(error) => return Err(Failure::failed("the run cannot be watched", &error)),
+            };
             let status = run.status.unwrap_or_default();
             if status.message != told && !status.message.is_empty() {
                 output::text(&format!("{}: {}\n", status.phase.as_str(), status.message))?;
@@ -96,7 +102,6 @@ async fn watch(runs: Api<Run>, name: &str) -> Result<(), Failure> {
                 RunPhase::Failed | RunPhase::Ambiguous | RunPhase::Cancelled | RunPhase::Undone => {}
             }
         }
-        Err(Failure::Failed(format!("run {name} is gone")))
     };
     tokio::time::timeout(WATCHED, follow).await.unwrap_or_else(|_| {
         Err(Failure::Failed(format!(
