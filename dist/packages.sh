@@ -10,7 +10,7 @@ case ${1:-} in
   "") ;;
   --with-clients) packages+=(curl python3-venv) ;;
   --for-tests) packages+=("${for_tests[@]}") ;;
-  --for-slow-tests) packages+=("${for_tests[@]}" dnsmasq-base ipxe-qemu qemu-system-x86 zstd) ;;
+  --for-slow-tests) packages+=("${for_tests[@]}" dnsmasq-base e2fsprogs ipxe-qemu qemu-system-x86 zstd) ;;
   *) echo "packages.sh: unknown flag $1: use --with-clients, --for-tests or --for-slow-tests" >&2 && exit 2 ;;
 esac
 

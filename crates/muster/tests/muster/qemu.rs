@@ -4,7 +4,7 @@ mod rack;
 
 use std::time::{Duration, Instant};
 
-use rack::{MAC, NAME, Rack, SERIAL};
+use rack::{DISK, MAC, NAME, Rack, SERIAL};
 use serde_json::Value;
 
 use crate::harness::wait_for;
@@ -52,15 +52,26 @@ fn contains(text: &str, wanted: &str) -> Result<(), String> {
 #[test]
 #[ignore = "make test-slow runs it"]
 fn from_powered_off_to_healthy() {
-    let mut rack = match Rack::build() {
+    let rack = match Rack::build() {
         Ok(rack) => rack,
         Err(why) => return println!("could not run: {why}"),
     };
-    rack.invite(&["--machine", NAME], None);
+    rack.invite("", None);
     assert_eq!((rack.sim.acts(), rack.emulator()), (Vec::new(), None), "it is off");
     assert_eq!(rack.machine("/status/phase"), "Inspecting", "it waits for what its agent will tell");
     let mut watch = Watch::start();
     rack.boot_from_network();
+    becomes_healthy(&rack, &mut watch);
+    watch.tell();
+    equal(&rack.run("boot")["status"]["phase"].to_string(), "\"Succeeded\"").unwrap();
+    assert_eq!(rack.sim.acts(), ["power 1"], "turned on once, and nothing else");
+    its_inventory_is_that_of_the_emulated_machine(&rack);
+    it_serves(&rack);
+    rack.power("off");
+    assert_eq!((rack.sim.acts(), rack.emulator()), (vec!["power 1".to_owned(), "power 0".to_owned()], None));
+}
+
+fn becomes_healthy(rack: &Rack, watch: &mut Watch) {
     watch.seen("the controller turned it on", || {
         rack.emulator().map(drop).ok_or_else(|| rack.run("boot").to_string())
     });
@@ -72,13 +83,6 @@ fn from_powered_off_to_healthy() {
         // A phase may be over between two looks: its transition stays.
         watch.seen(phase, || contains(&rack.machine("/status/transitions"), &format!("\"to\":\"{phase}\"")));
     }
-    watch.tell();
-    equal(&rack.run("boot")["status"]["phase"].to_string(), "\"Succeeded\"").unwrap();
-    assert_eq!(rack.sim.acts(), ["power 1"], "turned on once, and nothing else");
-    its_inventory_is_that_of_the_emulated_machine(&rack);
-    it_serves(&rack);
-    rack.turned_off();
-    assert_eq!(rack.sim.acts(), ["power 1", "power 0"]);
 }
 
 fn its_inventory_is_that_of_the_emulated_machine(rack: &Rack) {
@@ -86,6 +90,7 @@ fn its_inventory_is_that_of_the_emulated_machine(rack: &Rack) {
     let text = |pointer: &str| inventory.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     assert_eq!(text("/status/serial"), SERIAL);
     assert_eq!((text("/status/nics/0/mac"), text("/status/nics/0/driver")), (MAC, "virtio_net"));
+    assert_eq!((text("/status/disks/0/name"), text("/status/disks/0/serial")), ("vda", DISK));
     assert_eq!(inventory.pointer("/status/cpu/threads"), Some(&Value::from(2)));
     let host = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let kernel = text("/status/kernel");
@@ -111,11 +116,11 @@ fn it_serves(rack: &Rack) {
 #[test]
 #[ignore = "make test-slow runs it"]
 fn a_wrong_token_keeps_a_machine_out_and_its_console_says_why() {
-    let mut rack = match Rack::build() {
+    let rack = match Rack::build() {
         Ok(rack) => rack,
         Err(why) => return println!("could not run: {why}"),
     };
-    rack.invite(&["--machine", NAME], Some("abc123.0123456789abcdef"));
+    rack.invite("", Some("abc123.0123456789abcdef"));
     rack.boot_from_network();
     wait_for("refusal", WITHIN, || contains(&rack.words("console.log"), "starts again in 60 s"));
     let console = rack.words("console.log");

@@ -17,11 +17,12 @@ use crate::harness::{Cluster, MUSTER, Process, done, root, unable, wait_for};
 pub(crate) const NAME: &str = "db-01";
 pub(crate) const SERIAL: &str = "SN-QEMU-0001";
 pub(crate) const MAC: &str = "52:54:00:12:34:56";
+pub(crate) const DISK: &str = "DISK-0001";
 const ADDRESS: &str = "10.99.0.1";
 const SERVER: &str = "https://10.99.0.1:6443";
 const WEB: &str = "10.99.0.1:8080";
 
-const PROGRAMS: [&str; 9] = [
+const PROGRAMS: [&str; 10] = [
     "qemu-system-x86_64",
     "dnsmasq",
     "busybox",
@@ -30,6 +31,7 @@ const PROGRAMS: [&str; 9] = [
     "setpriv",
     "setsid",
     "zstd",
+    "mkfs.ext4",
     "dpkg-deb",
 ];
 
@@ -57,6 +59,7 @@ fn machine(directory: &Path) -> String {
          order=c; [ \"$(cat '{at}/boot' 2> /dev/null)\" != pxe ] || order=n\n\
          exec setsid qemu-system-x86_64 -daemonize -pidfile '{at}/qemu.pid' -accel tcg,thread=multi -cpu max -smp 2 -m 2048 \
          -display none -monitor none -serial 'file:{at}/console.out' -boot $order -smbios type=1,serial={SERIAL} \
+         -drive 'file={at}/disk.img,if=none,id=d,format=raw' -device virtio-blk-pci,drive=d,serial={DISK} \
          -netdev tap,id=n,ifname=rack0,script=no,downscript=no -device virtio-net-pci,netdev=n,mac={MAC}\n"
     )
 }
@@ -146,6 +149,9 @@ impl Rack {
         let directory = cluster.path("bmc");
         let sim = IpmiSim::start_in(&cluster.namespace, directory.clone(), HOOK);
         fs::write(directory.join("machine"), machine(&directory)).unwrap();
+        let disk = directory.join("disk.img");
+        fs::File::create(&disk).and_then(|file| file.set_len(1 << 30)).unwrap();
+        done(Command::new("mkfs.ext4").args(["-q", "-L", "muster"]).arg(&disk));
         fs::set_permissions(directory.join("machine"), fs::Permissions::from_mode(0o755)).unwrap();
         // The harness looks for warnings and shows on failure what ends in .log.
         symlink(directory.join("console.out"), cluster.path("console.log")).unwrap();
@@ -182,15 +188,16 @@ impl Rack {
         });
     }
 
-    /// Makes a token and the script by which the machine boots; `other` goes into it in the token's place.
-    pub(crate) fn invite(&mut self, words: &[&str], other: Option<&str>) {
-        let all = [&["token", "create", "--server", SERVER, "-o", "json"], words].concat();
-        let made: Value = serde_json::from_str(&done(&mut self.cluster.muster(&all))).unwrap();
+    /// Makes a token and the script by which the machine boots, with further `settings`; `other` goes into it in the
+    /// token's place.
+    pub(crate) fn invite(&self, settings: &str, other: Option<&str>) {
+        let words = ["token", "create", "--server", SERVER, "--machine", NAME, "-o", "json"];
+        let made: Value = serde_json::from_str(&done(&mut self.cluster.muster(&words))).unwrap();
         let (token, hash) = (made["token"].as_str().unwrap(), made["caHash"].as_str().unwrap());
         let token = other.unwrap_or(token);
         let script = format!(
             "#!ipxe\nkernel http://{WEB}/vmlinuz initrd=initramfs.img console=ttyS0 quiet BOOTIF=01-${{net0/mac:hexhyp}} \
-             muster.machine={NAME} muster.server={SERVER} muster.token={token} muster.ca-hash={hash}\n\
+             muster.machine={NAME} muster.server={SERVER} muster.token={token} muster.ca-hash={hash} {settings}\n\
              initrd http://{WEB}/initramfs.img\nboot\n"
         );
         fs::write(self.cluster.path("web/boot.ipxe"), script).unwrap();
@@ -210,10 +217,9 @@ impl Rack {
         );
     }
 
-    /// Out of service and off, by the verb of the command line.
-    pub(crate) fn turned_off(&self) {
-        done(&mut self.cluster.muster(&["machine", "power", NAME, "off"]));
-        assert_eq!(self.emulator(), None);
+    /// By the verb of the command line, which waits for the end.
+    pub(crate) fn power(&self, verb: &str) -> String {
+        done(&mut self.cluster.muster(&["machine", "power", NAME, verb]))
     }
 
     /// The emulator, while the machine is on.
