@@ -235,6 +235,9 @@ pub(crate) enum MachineCommand {
     /// Find the management controllers in a range of addresses
     #[command(after_help = bmc::DISCOVER_HELP)]
     Discover(bmc::DiscoverArgs),
+    /// End the life of one machine: it is emptied once a person agrees, and never taken into service again
+    #[command(after_help = intake::RETIRE_HELP)]
+    Retire(intake::RetireArgs),
     /// Bring machines in from a CSV, YAML or NetBox file; a bad row and nothing is imported
     #[command(after_help = intake::IMPORT_HELP)]
     Import(intake::ImportArgs),

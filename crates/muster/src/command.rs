@@ -45,6 +45,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Machine(MachineCommand::Power(args)) => wait(machine::power::run(args)),
         Command::Machine(MachineCommand::Discover(args)) => wait(machine::discover::run(args)),
         Command::Machine(MachineCommand::Import(args)) => wait(machine::import(args)),
+        Command::Machine(MachineCommand::Retire(args)) => wait(machine::retire(args)),
         Command::Claim(ClaimCommand::List(args)) => wait(objects::list::<MachineClaim>(args)),
         Command::Claim(ClaimCommand::Show(args)) => wait(objects::show::<MachineClaim>(args)),
         Command::Token(TokenCommand::Create(args)) => wait(machine::token::create(args)),

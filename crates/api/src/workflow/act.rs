@@ -44,6 +44,8 @@ pub enum Action {
     Probation,
     /// Sets the machine Healthy.
     Healthy,
+    /// Sets the machine Retired, for good.
+    Retire,
 }
 
 impl Action {
@@ -64,6 +66,7 @@ impl Action {
             Self::Run => "run",
             Self::Probation => "probation",
             Self::Healthy => "healthy",
+            Self::Retire => "retire",
         }
     }
 }

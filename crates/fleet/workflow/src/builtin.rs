@@ -7,7 +7,7 @@ use std::time::Duration;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use muster_api::order::{Arguments, Service, Verb};
-use muster_api::workflow::{Action, OrderTemplate, Step, WorkflowPurpose, WorkflowSpec};
+use muster_api::workflow::{Action, OrderTemplate, Parameter, Step, WorkflowPurpose, WorkflowSpec};
 use muster_api::{GoDuration, Workflow};
 use muster_control::is_conflict;
 
@@ -15,6 +15,8 @@ use muster_control::is_conflict;
 pub const INSTALL_ROLE: &str = "install-role";
 /// Name of the workflow that restarts a container runtime that hangs or is gone.
 pub const RESTART_RUNTIME: &str = "restart-runtime";
+/// Name of the workflow that ends a machine's life.
+pub const RETIRE: &str = "retire";
 
 fn step(name: &str, action: Action, deadline: u64) -> Step {
     Step::new(name, action, GoDuration(Duration::from_secs(deadline)))
@@ -66,13 +68,37 @@ pub fn restart_runtime() -> Workflow {
     Workflow::new(RESTART_RUNTIME, spec)
 }
 
+/// Approval, grant, cordon, drain, the end of the machine's life. Its record is kept.
+pub fn retire() -> Workflow {
+    let reason = Parameter {
+        name: "reason".to_owned(),
+        description: "why the machine goes".to_owned(),
+        required: true,
+        ..Parameter::default()
+    };
+    let spec = WorkflowSpec {
+        purpose: WorkflowPurpose::Person,
+        parameters: vec![reason],
+        steps: vec![
+            step("allowed", Action::Approve, 24 * 3600),
+            step("grant", Action::Disrupt, 3600),
+            step("cordon", Action::Cordon, 60),
+            step("drain", Action::Drain, 1800),
+            step("retired", Action::Retire, 60),
+        ],
+        finally: vec![step("release", Action::Release, 60)],
+        ..WorkflowSpec::default()
+    };
+    Workflow::new(RETIRE, spec)
+}
+
 /// Creates the workflows that are not there yet; those that are stay as they are.
 ///
 /// # Errors
 /// Those of the create requests.
 pub async fn ensure(client: &Client) -> Result<(), kube::Error> {
     let api: Api<Workflow> = Api::all(client.clone());
-    for workflow in [install_role(), restart_runtime()].into_iter().chain(power::all()) {
+    for workflow in [install_role(), restart_runtime(), retire()].into_iter().chain(power::all()) {
         match api.create(&PostParams::default(), &workflow).await {
             Err(error) if !is_conflict(&error) => return Err(error),
             Ok(_) | Err(_) => {}

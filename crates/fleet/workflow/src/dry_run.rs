@@ -201,7 +201,8 @@ fn agree(run: &mut Run, world: &mut World) {
             | Action::Webhook
             | Action::Run
             | Action::Probation
-            | Action::Healthy => {}
+            | Action::Healthy
+            | Action::Retire => {}
         }
     }
 }

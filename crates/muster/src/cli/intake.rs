@@ -71,6 +71,25 @@ impl ImportArgs {
     }
 }
 
+pub(crate) const RETIRE_HELP: &str = "\
+Starts a run of the workflow `retire`: a person approves, the grant is taken, the node cordoned and emptied, the machine
+Retired. Its record and its history stay; its serial number and its controller may serve on under another name.
+What is to be done to its disks is a step of your own in that workflow, before `retired`.
+
+Example:
+  muster machine retire db-07 --reason 'end of warranty'";
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RetireArgs {
+    /// Name of the machine
+    pub(crate) name: String,
+    /// Why; it stands in the machine's transitions
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
 pub(crate) const AGENT_HELP: &str = "\
 With --server, --token and --ca-hash a new machine joins: it gets a certificate of its own, kept under the data directory
 and renewed in time. Started again, the agent needs the data directory only.

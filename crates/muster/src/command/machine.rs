@@ -4,12 +4,14 @@ mod claim;
 pub(crate) mod discover;
 mod import;
 pub(crate) mod power;
+mod retire;
 pub(crate) mod token;
 
 use kube::ResourceExt as _;
 use muster_api::Machine;
 
 pub(crate) use import::import;
+pub(crate) use retire::retire;
 
 use super::history;
 use super::objects::{self, Shown, row};

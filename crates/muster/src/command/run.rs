@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use muster_api::Run;
 
+pub(crate) use start::accepted;
+
 use super::objects::{self, Shown, row};
 use crate::cli::RunCommand;
 use crate::failure::Failure;

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::Node;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use muster_api::condition::{self, ACCEPTED, Status};
 use muster_api::workflow::{Run, RunPhase, RunSpec, StepStatus};
-use muster_api::{Order, RunChunk, Workflow};
+use muster_api::{Disruption, Machine, Order, RunChunk, Workflow};
 use muster_sim::{Phase, World};
 use muster_workflow::dry_run::{Ask, dry_run, recorded};
 use serde_json::{Value, json};
@@ -180,4 +181,29 @@ async fn a_thousand_steps_stand_in_chunks_through_the_death_of_the_controllers()
         .collect();
     let expected: Vec<String> = (0..1000).map(|number| format!("each-{number} 1")).collect();
     assert_eq!(names, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retired_machine_is_emptied_once_a_person_agrees_and_is_never_touched_again() {
+    let world = world_with_workflows(43).await;
+    start(&world, "r1", "retire", &[("reason", "end of warranty")]).await;
+    tokio::time::sleep(seconds(1200)).await;
+    assert_eq!(world.phase("m0"), Some(Phase::Healthy), "nobody agreed");
+    ask(&world, "r1", json!({"approvals": [{"step": "allowed", "by": "ada"}]})).await;
+    ends(&world, "r1", RunPhase::Succeeded).await;
+    let retired = world.get::<Machine>("", "m0").unwrap().status.unwrap();
+    let last = retired.transitions.last().unwrap();
+    assert_eq!((last.to, last.reason.as_str()), (Phase::Retired, "retired: end of warranty"));
+    let node = world.get::<Node>("", "m0").unwrap();
+    assert_eq!(node.spec.unwrap().unschedulable, Some(true));
+    let grants = world.list::<Disruption>();
+    assert!(grants.iter().all(|grant| grant.spec.released), "{grants:?}");
+    world.machine("m0").hang_runtime();
+    tokio::time::sleep(seconds(3600)).await;
+    assert_eq!(world.phase("m0"), Some(Phase::Retired));
+    let runs: Vec<String> = world.list::<Run>().into_iter().map(|run| run.spec.workflow).collect();
+    assert_eq!(runs.iter().filter(|workflow| *workflow != "install-role").collect::<Vec<_>>(), ["retire"]);
+    start(&world, "r2", "retire", &[("reason", "again")]).await;
+    let again = ends(&world, "r2", RunPhase::Cancelled).await.status.unwrap();
+    assert_eq!(again.message, "the machine is Retired");
 }

@@ -15,7 +15,7 @@ use super::step::Progress;
 /// What a step does to its machine; `None` for one that only gives something back.
 fn act(step: &StepStatus) -> Option<Act> {
     match step.step.action {
-        Action::Disrupt | Action::Cordon | Action::Drain => Some(Act::Disrupts),
+        Action::Disrupt | Action::Cordon | Action::Drain | Action::Retire => Some(Act::Disrupts),
         Action::Order => Some(step.step.order.as_ref().map_or(Act::Disrupts, |order| Act::of(order.verb))),
         Action::Uncordon | Action::Container | Action::Webhook | Action::Probation | Action::Healthy => {
             Some(Act::Touches)

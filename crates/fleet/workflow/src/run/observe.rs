@@ -148,7 +148,8 @@ impl Runner {
             | Action::Release
             | Action::Cordon
             | Action::Uncordon
-            | Action::Healthy => {}
+            | Action::Healthy
+            | Action::Retire => {}
         }
         if !step.step.expression.is_empty() {
             let verdict = self.verdict(run, &step.step.expression, world, from).await?;

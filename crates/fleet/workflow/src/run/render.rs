@@ -63,7 +63,8 @@ pub(crate) fn opening(step: &Step) -> Option<String> {
         | Action::Webhook
         | Action::Run
         | Action::Probation
-        | Action::Healthy => return None,
+        | Action::Healthy
+        | Action::Retire => return None,
     };
     Some(bounded(line))
 }

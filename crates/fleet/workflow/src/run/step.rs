@@ -61,7 +61,8 @@ pub(crate) const fn is_pending_first(action: Action) -> bool {
         | Action::Verify
         | Action::Run
         | Action::Probation
-        | Action::Healthy => false,
+        | Action::Healthy
+        | Action::Retire => false,
     }
 }
 
@@ -89,7 +90,8 @@ pub(crate) fn look_again(step: &StepStatus, world: &World) -> Option<Duration> {
         | Action::Approve
         | Action::Verify
         | Action::Run
-        | Action::Healthy => None,
+        | Action::Healthy
+        | Action::Retire => None,
     }
 }
 
@@ -110,6 +112,7 @@ pub(crate) fn progress(run: &Run, step: &StepStatus, fence: i64, world: &World) 
         Action::Run => child::run(run, step, world),
         Action::Probation => judge::probation(run, step, fence, world),
         Action::Healthy => enter(world, Phase::Healthy, "back in service: every step is done", None),
+        Action::Retire => retire(run, world),
     };
     let due = match &seen {
         Progress::Under(since, _) => since.checked_add(step.step.deadline.0).ok(),
@@ -145,6 +148,14 @@ pub(crate) fn late(run: &Run, step: &StepStatus, waited_for: &str, world: &World
     let limit = if pending { step.step.pending.unwrap_or(step.step.deadline) } else { step.step.deadline };
     let text = format!("not done within {limit}: {waited_for}");
     if begun { (RunPhase::Ambiguous, text) } else { (RunPhase::Failed, text) }
+}
+
+fn retire(run: &Run, world: &World) -> Progress {
+    let reason =
+        run.status.as_ref().and_then(|status| status.parameters.get("reason")).map_or("", String::as_str);
+    let reason =
+        if reason.is_empty() { "its life has ended".to_owned() } else { format!("retired: {reason}") };
+    enter(world, Phase::Retired, &reason, None)
 }
 
 fn enter(world: &World, wanted: Phase, reason: &str, deadline: Option<Timestamp>) -> Progress {

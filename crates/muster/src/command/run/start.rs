@@ -44,9 +44,15 @@ pub(crate) async fn start(args: RunStartArgs) -> Result<(), Failure> {
         parameters,
         ..RunSpec::default()
     };
-    let name = create(&client, args.name.as_deref(), spec).await?;
-    answered(&client, &name).await?;
+    let name = accepted(&client, args.name.as_deref(), spec).await?;
     output::text(&format!("run {name} is accepted; see it with `muster run show {name}`\n"))
+}
+
+/// Creates a run and waits until it is judged; gives its name.
+pub(crate) async fn accepted(client: &Client, name: Option<&str>, spec: RunSpec) -> Result<String, Failure> {
+    let name = create(client, name, spec).await?;
+    answered(client, &name).await?;
+    Ok(name)
 }
 
 /// Creates the run under its name, or under the first number that is free.

@@ -180,7 +180,8 @@ pub(crate) fn whole(step: &Step) -> Duration {
         | Action::Approve
         | Action::Verify
         | Action::Probation
-        | Action::Healthy => Duration::ZERO,
+        | Action::Healthy
+        | Action::Retire => Duration::ZERO,
     };
     (step.deadline.0 + pending + super::steps::BACKOFF_MAX / 8) * step.attempts
 }
