@@ -17,6 +17,7 @@ use bytes::Bytes;
 use http::StatusCode;
 
 pub(crate) use delete::{Asked, delete_entry};
+pub(crate) use list::Moments;
 pub(crate) use target::Target;
 pub(crate) use update::{Change, change, commit_error};
 

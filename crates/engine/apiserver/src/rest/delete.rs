@@ -210,7 +210,7 @@ pub(super) async fn delete_collection(
     let mut params = list::params(call, target)?;
     let options = asked(call).await?;
     params.limit = 0;
-    let page = list::page(&server.inner().store, target, &params)?;
+    let page = list::page(server, target, &params)?;
     let mut items = Vec::new();
     for entry in page.entries {
         let one = Target::new(&target.served, &entry.key.namespace, &entry.key.name, "");

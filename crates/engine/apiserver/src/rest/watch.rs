@@ -50,7 +50,7 @@ pub(super) fn watch(server: &ApiServer, call: &Call, target: &Target) -> Result<
     let from_present = params.initial_events.unwrap_or(params.revision.unwrap_or(0) == 0);
     let (initial, after) = if from_present {
         let everything = ListParams { revision: None, limit: 0, ..params.clone() };
-        let page = list::page(&inner.store, target, &everything)?;
+        let page = list::page(server, target, &everything)?;
         (page.entries, page.revision)
     } else {
         (Vec::new(), params.revision.filter(|revision| *revision != 0).unwrap_or(current))

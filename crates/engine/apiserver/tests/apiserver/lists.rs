@@ -63,6 +63,31 @@ async fn pages_show_one_moment_whatever_is_written_between() {
 }
 
 #[tokio::test]
+async fn every_page_of_a_collection_that_changes_is_of_its_first_moment_and_tells_how_many_follow() {
+    let world = with_maps(&["a", "b", "c", "d", "e", "f", "g"]).await;
+    let admin = world.admin();
+    for path in [MAPS, "/api/v1/configmaps"] {
+        let all = names(&admin.get(path).await).into_iter().map(str::to_owned).collect::<Vec<_>>();
+        let (mut seen, mut left, mut token) = (Vec::new(), Vec::new(), String::new());
+        for page in 0.. {
+            let answer = admin.get(&format!("{path}?limit=3{token}")).await;
+            seen.extend(names(&answer).into_iter().map(str::to_owned));
+            let metadata = &answer.body["metadata"];
+            left.push(metadata.get("remainingItemCount").and_then(Value::as_u64));
+            admin.post(MAPS, &config_map(&format!("bb{page}"), "1")).await;
+            admin.delete(&format!("{MAPS}/g"), &Value::Null).await;
+            let Some(next) = metadata["continue"].as_str() else { break };
+            token = format!("&continue={next}");
+        }
+        assert_eq!(seen, all, "{path}");
+        let count = all.len() as u64;
+        let told = |page: u64| count.checked_sub(3 * page).filter(|left| 0 < *left);
+        let expected: Vec<_> = (1..=count.div_ceil(3)).map(told).collect();
+        assert_eq!(left, expected, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_revision_means_what_its_match_says() {
     let world = with_maps(&["a"]).await;
     let admin = world.admin();
