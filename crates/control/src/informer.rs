@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use kube::api::ListParams;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, Resource};
@@ -20,6 +21,9 @@ use crate::ObjectKey;
 mod index;
 
 pub use index::Index;
+
+/// Objects of a page, as in the lists a watch begins with.
+const PAGE: u32 = 500;
 
 /// What a watched type must be able to do.
 pub trait Watched:
@@ -108,7 +112,7 @@ impl<K: Watched> Informer<K> {
     /// Takes over what a request answered, so that what one wrote oneself is seen before the watch tells it, and also
     /// where there is no watch. What is older than what was seen changes nothing.
     pub fn saw(&self, object: K) {
-        if self.is_behind(&object) {
+        if self.is_behind(&ObjectKey::of(&object), revision(&object)) {
             self.put(object);
         }
     }
@@ -140,14 +144,12 @@ impl<K: Watched> Informer<K> {
     /// # Errors
     /// Those of the list request.
     pub async fn missed(&self, grace: Duration) -> Result<Vec<ObjectKey>, kube::Error> {
-        let params =
-            kube::api::ListParams::default().labels(&self.selection.labels).fields(&self.selection.fields);
         let before: Vec<Arc<K>> = self.list();
-        let fresh = self.inner.api.list(&params).await?.items;
-        let there: HashSet<ObjectKey> = fresh.iter().map(ObjectKey::of).collect();
+        let fresh = self.revisions().await?;
         let gone: Vec<Arc<K>> =
-            before.into_iter().filter(|object| !there.contains(&ObjectKey::of(&**object))).collect();
-        let behind: Vec<K> = fresh.into_iter().filter(|object| self.is_behind(object)).collect();
+            before.into_iter().filter(|object| !fresh.contains_key(&ObjectKey::of(&**object))).collect();
+        let behind: HashMap<ObjectKey, u64> =
+            fresh.into_iter().filter(|(key, revision)| self.is_behind(key, *revision)).collect();
         if behind.is_empty() && gone.is_empty() {
             return Ok(Vec::new());
         }
@@ -158,30 +160,53 @@ impl<K: Watched> Informer<K> {
             key
         });
         let mut missed: Vec<ObjectKey> = ended.collect();
-        let behind: HashSet<ObjectKey> =
-            behind.iter().filter(|object| self.is_behind(object)).map(ObjectKey::of).collect();
+        let behind: HashSet<ObjectKey> = behind
+            .into_iter()
+            .filter(|(key, revision)| self.is_behind(key, *revision))
+            .map(|(key, _)| key)
+            .collect();
         if behind.is_empty() {
             return Ok(missed);
         }
         // As they are now: what is as old as the grace time could not be written upon without conflict.
-        let fresh = self.inner.api.list(&params).await?.items;
-        for object in fresh {
-            let key = ObjectKey::of(&object);
-            if behind.contains(&key) && self.is_behind(&object) {
-                self.put(object);
-                missed.push(key);
+        let mut params = Some(self.page());
+        while let Some(page) = params.take() {
+            let list = self.inner.api.list(&page).await?;
+            params = next(page, list.metadata.continue_);
+            for object in list.items {
+                let key = ObjectKey::of(&object);
+                if behind.contains(&key) && self.is_behind(&key, revision(&object)) {
+                    self.put(object);
+                    missed.push(key);
+                }
             }
         }
         Ok(missed)
+    }
+
+    /// What there is, by name and revision alone, page by page: the objects of a large fleet are not in memory twice.
+    async fn revisions(&self) -> Result<HashMap<ObjectKey, u64>, kube::Error> {
+        let mut found = HashMap::new();
+        let mut params = Some(self.page());
+        while let Some(page) = params.take() {
+            let list = self.inner.api.list_metadata(&page).await?;
+            params = next(page, list.metadata.continue_);
+            found.extend(list.items.iter().map(|object| (ObjectKey::of(object), revision(object))));
+        }
+        Ok(found)
+    }
+
+    fn page(&self) -> ListParams {
+        ListParams::default().labels(&self.selection.labels).fields(&self.selection.fields).limit(PAGE)
     }
 
     fn is_as_seen(&self, object: &Arc<K>) -> bool {
         self.get(&ObjectKey::of(&**object)).is_some_and(|now| Arc::ptr_eq(&now, object))
     }
 
-    fn is_behind(&self, fresh: &K) -> bool {
-        match self.get(&ObjectKey::of(fresh)) {
-            Some(seen) => revision(&*seen) < revision(fresh),
+    fn is_behind(&self, key: &ObjectKey, fresh: u64) -> bool {
+        match self.get(key) {
+            Some(seen) => revision(&*seen) < fresh,
             None => true,
         }
     }
@@ -227,7 +252,7 @@ impl<K: Watched> Informer<K> {
             self.remove(&key);
         }
         for (_, object) in fresh {
-            if self.is_behind(&object) {
+            if self.is_behind(&ObjectKey::of(&*object), revision(&*object)) {
                 self.put(Arc::unwrap_or_clone(object));
             }
         }
@@ -252,6 +277,12 @@ impl<K: Watched> Informer<K> {
             handler(change);
         }
     }
+}
+
+/// The parameters of the page after one, unless that was the last.
+fn next(page: ListParams, token: Option<String>) -> Option<ListParams> {
+    let token = token.filter(|token| !token.is_empty())?;
+    Some(page.continue_token(&token))
 }
 
 /// The resource version as a number (comparable since Kubernetes 1.35, KEP-5504).
