@@ -52,6 +52,7 @@ impl Ipmi {
     }
 
     fn process(&self, level: Level, words: &[&str]) -> Process {
+        let (rest, tries) = self.patience(level);
         let level = match level {
             Level::User => "USER",
             Level::Administrator => "ADMINISTRATOR",
@@ -61,10 +62,19 @@ impl Ipmi {
         let mut process = Process::new("setpriv");
         process.args(["--pdeathsig", "KILL", "ipmitool", "-I", "lanplus", "-L", level, "-C", &suite]);
         process.args(["-H", &self.address.host, "-p", &port, "-U", &self.access.username, "-E"]);
-        process.args(["-N", "1", "-R", "2"]).args(words);
+        process.args(["-N", &rest, "-R", tries]).args(words);
         process.env_clear().env("PATH", PATH).env("LC_ALL", "C").env("IPMI_PASSWORD", &self.access.password);
         process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         process
+    }
+
+    /// How long the tool waits for an answer, and how often it sends. A controller that is slow to answer an act does it
+    /// again when it is sent again, so an act is sent once; and the tool gives up early enough to say how far it came.
+    fn patience(&self, level: Level) -> (String, &'static str) {
+        match level {
+            Level::User => ("1".to_owned(), "2"),
+            Level::Administrator => ((self.timeout.as_secs() / 2).max(1).to_string(), "1"),
+        }
     }
 
     async fn call(&self, level: Level, words: &[&str]) -> Ended {

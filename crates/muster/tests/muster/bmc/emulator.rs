@@ -87,6 +87,14 @@ impl IpmiSim {
         Self::start_with(directory, HOOK, None)
     }
 
+    /// Starts one that takes its time over every act before it answers.
+    pub(crate) fn start_slow(directory: PathBuf) -> Self {
+        let slow =
+            HOOK.replace("case \"$2 $3\" in", "case \"$2\" in set) sleep 3 ;; esac\ncase \"$2 $3\" in");
+        assert_ne!(slow, HOOK);
+        Self::start_with(directory, &slow, None)
+    }
+
     /// Starts one in a namespace, with `hook` as what its power is.
     pub(crate) fn start_in(namespace: &Namespace, directory: PathBuf, hook: &str) -> Self {
         Self::start_with(directory, hook, Some(namespace.name().to_owned()))

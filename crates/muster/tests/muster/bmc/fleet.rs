@@ -41,27 +41,22 @@ impl Plane {
         let (data_dir, log, port) = (directory.join("d"), directory.join("muster.log"), free_port());
         let process = control_plane(&data_dir, port, &log);
         let plane = Self { data_dir, log, port, process };
-        plane.ready();
+        plane.client();
         plane
     }
 
-    fn ready(&self) {
+    /// A client, once the API answers it.
+    pub(crate) fn client(&self) -> Client {
         wait_for("ready API", Duration::from_secs(60), || {
-            block_on(client(&self.data_dir))
-                .map(drop)
-                .map_err(|error| format!("{error}\n{}", self.process.words()))
-        });
+            block_on(client(&self.data_dir)).map_err(|error| format!("{error}\n{}", self.process.words()))
+        })
     }
 
     /// The end of the process at once, and another on the same data.
     pub(crate) fn kill_and_start(&mut self) {
         self.process.kill();
         self.process = control_plane(&self.data_dir, self.port, &self.log);
-        self.ready();
-    }
-
-    pub(crate) fn client(&self) -> Client {
-        block_on(client(&self.data_dir)).unwrap()
+        self.client();
     }
 }
 

@@ -76,6 +76,31 @@ fn with_the_controller_stopped_dead_an_act_ends_ambiguous_in_time_and_is_never_s
     }
 }
 
+/// `ipmitool` would send again what is not answered within a second, and a controller does again what it is sent again.
+#[test]
+#[ignore = "make test-slow runs it"]
+fn a_controller_that_answers_late_is_told_once() {
+    if let Some(why) = lacks(&["ipmi_sim", "ipmitool", "setpriv"]) {
+        println!("could not run: {why}");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let plane = Plane::start(directory.path());
+    let sim = IpmiSim::start_slow(directory.path().join("a"));
+    let client = plane.client();
+    block_on(async {
+        machines(&client, &[("a".to_owned(), sim.address())], &[("cipherSuite", "3")]).await;
+        workflow(&client, "reset", vec![step("on", Verb::PowerOn, 60), step("reset", Verb::Reset, 60)]).await;
+        begin(&client, "run", "reset", "a").await;
+    });
+    let status = wait_for("end of the run", Duration::from_secs(130), || {
+        let status = block_on(Api::<Run>::all(client.clone()).get("run")).unwrap().status.unwrap_or_default();
+        if status.phase.is_final() { Ok(status) } else { Err(status.message) }
+    });
+    assert_eq!(sim.acts(), ["power 1", "reset"], "{:?}: {}", status.phase, status.message);
+    assert_eq!(status.phase, RunPhase::Succeeded, "{}", status.message);
+}
+
 #[test]
 #[ignore = "make test-slow runs it"]
 fn an_order_of_an_older_fence_or_for_a_machine_without_a_controller_is_refused() {
