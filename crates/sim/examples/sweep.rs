@@ -17,7 +17,7 @@ use muster_api::site::SiteSpec;
 use muster_api::{Machine, Site};
 use muster_apiserver::pki::{Pki, ServingNames};
 use muster_apiserver::{ApiServer, Config, Identity, InProcess, NoNodes, Parts, bulk};
-use muster_base::clock::{Clock as _, SharedClock, SystemClock};
+use muster_base::clock::{SharedClock, SystemClock};
 use muster_base::task::Tasks;
 use muster_control::{Informers, Metrics, install};
 use muster_store::{Limits, Store};
