@@ -44,6 +44,16 @@ fn architecture() -> &'static str {
     }
 }
 
+/// The first that tells one machine from another; never nothing. An image that many machines boot has no id of its own,
+/// nor has an empty installation: then the firmware's, and last that of this boot.
+fn machine_id(boot_id: &str, read: impl Fn(&str) -> String) -> String {
+    let plain = |text: &str| text.trim().replace('-', "").to_lowercase();
+    let is_id = |text: &String| text.len() == 32 && text.chars().all(|letter| letter.is_ascii_hexdigit());
+    let places = ["/etc/machine-id", "/var/lib/dbus/machine-id", "/sys/class/dmi/id/product_uuid"];
+    let told = places.into_iter().map(|place| plain(&read(place)));
+    told.chain([plain(boot_id)]).find(is_id).unwrap_or_default()
+}
+
 impl Facts {
     /// Reads what the machine itself tells.
     pub fn read(roots: &Roots, name: String, ip: String, pod_cidr: String, port: u16) -> Self {
@@ -60,7 +70,7 @@ impl Facts {
             pod_cidr,
             kernel: seen.kernel,
             os_image: pretty.trim_matches('"').to_owned(),
-            machine_id: text("/etc/machine-id").trim().to_owned(),
+            machine_id: machine_id(&seen.boot_id, text),
             boot_id: seen.boot_id,
             port,
         }
@@ -143,4 +153,28 @@ pub(super) fn status(facts: &Facts, version: Option<&Version>) -> Value {
             "systemUUID": facts.machine_id,
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_without_an_id_of_its_own_is_told_by_its_firmware_and_last_by_its_boot() {
+        let boot = "01234567-89ab-cdef-0123-456789abcdef";
+        let firmware = "4C4C4544-0042-3510-8054-B4C04F4E3132\n";
+        let reading = |files: &[(&str, &str)]| {
+            let files: BTreeMap<String, String> =
+                files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
+            machine_id(boot, |path| files.get(path).cloned().unwrap_or_default())
+        };
+        let own = ("/etc/machine-id", "abcdefabcdefabcdefabcdefabcdefab\n");
+        let dmi = ("/sys/class/dmi/id/product_uuid", firmware);
+        assert_eq!(reading(&[own, dmi]), "abcdefabcdefabcdefabcdefabcdefab");
+        assert_eq!(
+            reading(&[("/etc/machine-id", "uninitialized\n"), dmi]),
+            "4c4c4544004235108054b4c04f4e3132"
+        );
+        assert_eq!(reading(&[]), "0123456789abcdef0123456789abcdef");
+    }
 }
