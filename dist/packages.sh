@@ -5,7 +5,7 @@
 set -euo pipefail
 
 packages=(containerd runc containernetworking-plugins nftables iptables iproute2)
-for_tests=(busybox-static ca-certificates curl gcc git ipmitool jq make openipmi openssl python3-venv util-linux)
+for_tests=(busybox-static ca-certificates curl gcc git ipmitool jq make openipmi openssl procps python3-venv util-linux)
 case ${1:-} in
   "") ;;
   --with-clients) packages+=(curl python3-venv) ;;
