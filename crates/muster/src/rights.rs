@@ -166,7 +166,7 @@ fn history() -> Vec<Rule> {
     vec![
         rule(OURS, &kinds, READ),
         rule(admission, &[webhooks], &["create"]),
-        own(admission, webhooks, "muster-history", &["get", "update"]),
+        own(admission, webhooks, "muster-history", &["get", "update", "delete"]),
         rule(aggregation, &["apiservices"], &["create"]),
         own(aggregation, "apiservices", &api, &["get", "update"]),
         rule("", &["services"], &["create"]),

@@ -29,7 +29,7 @@ pub use config::{Config, Reach, ReachError};
 pub use kinds::Kind;
 pub use log::{Broken, LogError, Torn, Verdict};
 pub use record::{Operation, Via};
-pub use serve::{GROUP, ServeError, TlsError, VERSION};
+pub use serve::{GROUP, ServeError, TlsError, VERSION, withdraw};
 
 /// Why no history is kept.
 #[derive(Debug, thiserror::Error)]

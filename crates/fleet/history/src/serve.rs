@@ -29,6 +29,7 @@ use crate::log::Anchor;
 use crate::notes::Notes;
 use crate::query::{QueryError, Question};
 use caller::Callers;
+pub use register::withdraw;
 use reply::Reply;
 pub use tls::TlsError;
 

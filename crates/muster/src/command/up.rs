@@ -66,6 +66,11 @@ pub(crate) async fn run(settings: Settings) -> Result<(), Failure> {
     write(&data_dir.join(PID), &std::process::id().to_string())?;
     plane.start_controllers();
     let fleet = plane.client(rights::FLEET);
+    // Only this process serves the history here: what a former life registered points to a port that is closed.
+    let history = plane.client(rights::HISTORY);
+    muster_history::withdraw(&history)
+        .await
+        .map_err(|error| Failure::api("cannot take the former webhook of the history away", &error))?;
     controllers::prepare(&fleet).await?;
     plane.serve(port);
     let ready_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -75,7 +80,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), Failure> {
         machines: plane.client(rights::MACHINES),
         workflow: plane.client(rights::WORKFLOW),
         bmc: plane.client(rights::BMC),
-        history: plane.client(rights::HISTORY),
+        history,
         joining: plane.client(rights::JOINING),
         claims: plane.client(rights::CLAIMS),
     };

@@ -149,6 +149,24 @@ fn two_people_edit_a_machine_and_the_history_tells_who_why_and_when() {
     drop(server);
 }
 
+#[test]
+fn a_restart_asks_no_webhook_of_its_former_life() {
+    if is_missing("kubectl") {
+        println!("could not run: kubectl is not installed");
+        return;
+    }
+    let place = Place::new();
+    let server = place.start();
+    done(&place.kubectl("ada", &["delete", "workflow", "retire"], ""));
+    drop(server);
+    let server = place.start();
+    // It was made again before the history listened: nobody was asked, and nobody was waited for.
+    done(&place.kubectl("ada", &["get", "workflow", "retire"], ""));
+    let warned = server.words();
+    let warned: Vec<&str> = warned.lines().filter(|line| line.contains(" WARN ")).collect();
+    assert_eq!(warned, Vec::<&str>::new());
+}
+
 fn names(output: &Output) -> Vec<String> {
     done(output).lines().skip(1).map(|line| line.split_whitespace().next().unwrap().to_owned()).collect()
 }

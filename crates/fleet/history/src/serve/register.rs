@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_control::rest::Rest;
+use muster_control::rest::{Removal, Rest};
 use muster_control::{Acted, Cause, Driver, Outcome, Pass, Queue, is_not_found};
 use serde_json::{Value, json};
 
@@ -69,6 +69,18 @@ struct Register {
     reach: Reach,
     keys: Arc<Keys>,
     service: Arc<Service>,
+}
+
+/// Takes the webhook's configuration away: where it points to nobody listens any more.
+///
+/// # Errors
+/// The API server refuses.
+pub async fn withdraw(client: &kube::Client) -> Result<(), kube::Error> {
+    let one = format!("{WEBHOOKS}/{NAME}");
+    match Rest::new(client.clone()).delete(&one, &Removal::default()).await {
+        Err(error) if !is_not_found(&error) => Err(error),
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 pub(super) fn start(parts: &Parts<'_>, reach: Reach, keys: Arc<Keys>, service: Arc<Service>) {
