@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
@@ -141,7 +142,8 @@ impl Lane {
     }
 }
 
-/// Exactly what was intended, or exactly the part of it before a reset that nobody can tell of.
+/// Exactly what was intended, or exactly the part of it before an act that nobody can tell of: a reset, or a soft shutdown
+/// that the system may be about to follow.
 fn judge(status: &RunStatus, acts: &[String], run: &str) {
     match status.phase {
         RunPhase::Succeeded => assert_eq!(acts, ACTS, "{run}"),
@@ -150,6 +152,7 @@ fn judge(status: &RunStatus, acts: &[String], run: &str) {
             let before = match step.step.name.as_str() {
                 "reset" => 3,
                 "reset-again" => 8,
+                "shutdown" => 9,
                 other => panic!("{run}: step {other} is Ambiguous: {}", status.message),
             };
             assert!(acts == &ACTS[..before] || acts == &ACTS[..=before], "{run}: {acts:?}");
@@ -226,13 +229,14 @@ fn matrix(
     first: usize,
     every: usize,
     runs: usize,
+    over: &AtomicBool,
 ) -> (usize, usize, Duration) {
     let mut lane = Lane::start(directory, machines);
     let (changes, _) = lane.round(&[]);
     assert!(changes > 36, "a run of 12 steps persisted {changes} changes only");
     let all: BTreeSet<usize> = (first..changes).step_by(every).collect();
     let mut left = all.clone();
-    while !left.is_empty() || lane.rounds * machines < runs {
+    while !over.load(Ordering::Relaxed) && (!left.is_empty() || lane.rounds * machines < runs) {
         let at = if left.is_empty() { next_kills(&all) } else { next_kills(&left) };
         let (_, killed) = lane.round(&at);
         // A run that ended before had no such step any more.
@@ -252,9 +256,20 @@ fn some_kills_in_a_run_of_twelve_steps_repeat_no_act() {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
-    let (runs, kills, slowest) = matrix(directory.path(), 3, 7, 29, 0);
+    let (runs, kills, slowest) = matrix(directory.path(), 3, 7, 29, 0, &AtomicBool::new(false));
     println!("{runs} runs, {kills} kills, slowest resume {slowest:?}");
     assert!(kills >= 2);
+}
+
+/// Tells the other lane that this one failed.
+struct OnUnwind<'a>(&'a AtomicBool);
+
+impl Drop for OnUnwind<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 #[test]
@@ -265,13 +280,20 @@ fn killed_after_every_persisted_step_no_cycle_is_doubled_or_lost_and_no_reset_re
         return;
     }
     let directory = tempfile::tempdir().unwrap();
-    let lanes: Vec<_> = (0..2)
-        .map(|lane| {
-            let directory = directory.path().join(format!("lane{lane}"));
-            std::thread::spawn(move || matrix(&directory, 5, 1 + lane, 2, 110))
-        })
-        .collect();
-    let done: Vec<_> = lanes.into_iter().map(|lane| lane.join().unwrap()).collect();
+    let over = AtomicBool::new(false);
+    // The scope waits for both, so that a lane that fails leaves no process of the other behind.
+    let done = std::thread::scope(|scope| {
+        let lanes: Vec<_> = (0..2)
+            .map(|lane| {
+                let (directory, over) = (directory.path().join(format!("lane{lane}")), &over);
+                scope.spawn(move || {
+                    let _failed = OnUnwind(over);
+                    matrix(&directory, 5, 1 + lane, 2, 110, over)
+                })
+            })
+            .collect();
+        lanes.into_iter().map(|lane| lane.join().unwrap()).collect::<Vec<_>>()
+    });
     let (runs, kills) = done.iter().fold((0, 0), |(runs, kills), lane| (runs + lane.0, kills + lane.1));
     let slowest = done.iter().map(|lane| lane.2).max().unwrap();
     println!("{runs} runs, {kills} kills, slowest resume {slowest:?}");
