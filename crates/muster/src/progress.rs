@@ -23,9 +23,9 @@ impl Progress {
         Self { what, total, done: 0, shown, written: false }
     }
 
-    /// One more is done.
-    pub(crate) fn advance(&mut self) {
-        self.done += 1;
+    /// So many more are done.
+    pub(crate) fn advance(&mut self, by: usize) {
+        self.done += by;
         let Some(shown) = &mut self.shown else { return };
         if shown.elapsed() < EVERY {
             return;

@@ -48,7 +48,7 @@ impl Place {
         self.data_dir.join("kubeconfig")
     }
 
-    fn muster(&self, words: &[&str]) -> Output {
+    pub(crate) fn muster(&self, words: &[&str]) -> Output {
         let mut command = Command::new(MUSTER);
         command.args(words).arg("--data-dir").arg(&self.data_dir).env_remove("KUBECONFIG");
         command.stdin(Stdio::null()).output().unwrap()
@@ -77,7 +77,7 @@ impl Place {
     }
 
     /// Waits until the field has had so many values.
-    fn settled(&self, name: &str, field: &str, count: usize) -> Vec<Value> {
+    pub(crate) fn settled(&self, name: &str, field: &str, count: usize) -> Vec<Value> {
         wait_for("recorded changes", WITHIN, || {
             let changes = self.changes(name, field)?;
             if changes.len() == count { Ok(changes) } else { Err(format!("{changes:?}")) }
@@ -89,7 +89,7 @@ fn words(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn done(output: &Output) -> String {
+pub(crate) fn done(output: &Output) -> String {
     assert!(output.status.success(), "{}", words(output));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }

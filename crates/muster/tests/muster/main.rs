@@ -12,6 +12,7 @@ mod crash;
 mod foreign;
 mod harness;
 mod history;
+mod import;
 mod join;
 mod kubectl;
 mod log;

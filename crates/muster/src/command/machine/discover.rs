@@ -45,7 +45,7 @@ pub(crate) async fn run(args: DiscoverArgs) -> Result<(), Failure> {
     };
     let question = Question { addresses, protocols, access, transport, timeout: args.timeout.0 };
     let mut progress = Progress::new("addresses", question.addresses.len());
-    let found = discover::sweep(&question, || progress.advance()).await;
+    let found = discover::sweep(&question, || progress.advance(1)).await;
     drop(progress);
     match client {
         Some(client) if args.import => import(&client, &args, &found).await,

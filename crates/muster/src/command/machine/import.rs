@@ -1,12 +1,13 @@
 //! `muster machine import`.
 
+mod write;
+
 use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
-use std::future::Future;
 use std::time::Duration;
 
-use futures::{StreamExt as _, TryStreamExt as _};
-use kube::api::{ListParams, PostParams};
+use futures::TryStreamExt as _;
+use kube::api::ListParams;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use muster_api::condition::{self, ACCEPTED, Status};
@@ -14,7 +15,6 @@ use muster_api::{HardwareProfile, Machine, MachineRole, Rack, Site};
 use muster_machines::import::{
     self, Bearer, Existing, Import, Known, Sheet, UnknownSites, csv, manifests, netbox,
 };
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::cli::intake::{ImportArgs, ImportFormat};
@@ -25,8 +25,6 @@ use crate::progress::Progress;
 
 /// How long nothing may be heard of the machine database before the rest of its answers is no longer waited for.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-/// Objects written at once.
-const WRITES_MAX: usize = 32;
 /// Objects read with one request.
 const PAGE: u32 = 500;
 
@@ -46,7 +44,7 @@ pub(crate) async fn import(args: ImportArgs) -> Result<(), Failure> {
     if let Some(reason) = &args.reason {
         give_reason(&mut import, reason);
     }
-    write(&client, &import).await?;
+    write::write(&client, &import).await?;
     output::text(&format!(
         "{} sites, {} racks and {} machines created, {} machines updated\n",
         import.sites.len(),
@@ -113,71 +111,6 @@ async fn known(client: &Client) -> Result<Known, Failure> {
     })
 }
 
-/// Sites first, then racks, then machines: nobody is asked about what is not there yet.
-async fn write(client: &Client, import: &Import) -> Result<(), Failure> {
-    create("sites", client, &import.sites).await?;
-    create("racks", client, &import.racks).await?;
-    create("machines created", client, &import.create).await?;
-    let machines: Api<Machine> = Api::all(client.clone());
-    at_once("machines updated", &import.update, |machine| update(machines.clone(), machine)).await
-}
-
-async fn create<K>(what: &'static str, client: &Client, objects: &[K]) -> Result<(), Failure>
-where
-    K: Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
-{
-    let api: Api<K> = Api::all(client.clone());
-    at_once(what, objects, |object| {
-        let api = api.clone();
-        async move {
-            let name = format!("{} {}", K::kind(&()).to_lowercase(), object.name_any());
-            api.create(&PostParams::default(), object).await.map_err(|error| Failure::api(name, &error))?;
-            Ok(())
-        }
-    })
-    .await
-}
-
-/// Many writes, a bounded number at once. The first that fails ends it and says how far it came.
-async fn at_once<'a, K, F>(
-    what: &'static str,
-    objects: &'a [K],
-    write: impl Fn(&'a K) -> F,
-) -> Result<(), Failure>
-where
-    F: Future<Output = Result<(), Failure>>,
-{
-    let mut progress = Progress::new(what, objects.len());
-    let mut done = 0_usize;
-    let mut writes = futures::stream::iter(objects.iter().map(write)).buffer_unordered(WRITES_MAX);
-    while let Some(written) = writes.next().await {
-        if let Err(failure) = written {
-            // Only where nothing was written did nothing change.
-            if done == 0 {
-                return Err(failure);
-            }
-            return Err(Failure::Failed(format!(
-                "{failure}; {done} of {} {what} before; correct it and import again with --update",
-                objects.len()
-            )));
-        }
-        done += 1;
-        progress.advance();
-    }
-    Ok(())
-}
-
-async fn update(machines: Api<Machine>, wanted: &Machine) -> Result<(), Failure> {
-    let name = wanted.name_any();
-    let failure = |error: kube::Error| Failure::api(format!("machine {name}"), &error);
-    let mut there = machines.get(&name).await.map_err(failure)?;
-    there.spec = wanted.spec.clone();
-    there.labels_mut().extend(wanted.labels().clone());
-    there.annotations_mut().extend(wanted.annotations().clone());
-    machines.replace(&name, &PostParams::default(), &there).await.map_err(failure)?;
-    Ok(())
-}
-
 /// Waits for the machine database to say whether the machines stand as written: one watch for all of them.
 async fn answered(client: &Client, import: &Import) -> Result<(), Failure> {
     let mut open: HashSet<String> =
@@ -197,7 +130,7 @@ async fn answered(client: &Client, import: &Import) -> Result<(), Failure> {
             break;
         };
         let Some((name, status, message)) = next? else { break };
-        progress.advance();
+        progress.advance(1);
         if status == Status::False {
             refused.insert(name, message);
         }
