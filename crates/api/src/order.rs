@@ -8,6 +8,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::disruption::Destruction;
 use crate::role::Taint;
 
 mod journal;
@@ -41,6 +42,7 @@ pub const OUTPUT_BYTES_MAX: usize = 4096;
 #[x_kube(validation = Rule::new("!(self.verb in ['StartService', 'RestartService']) || (has(self.arguments) && has(self.arguments.service))").message("this verb needs arguments.service"))]
 #[x_kube(validation = Rule::new("self.verb != 'SetBootDevice' || (has(self.arguments) && has(self.arguments.bootDevice))").message("this verb needs arguments.bootDevice"))]
 #[x_kube(validation = Rule::new("self.verb != 'InsertMedia' || (has(self.arguments) && has(self.arguments.media) && (self.arguments.media.startsWith('http://') || self.arguments.media.startsWith('https://')))").message("this verb needs arguments.media, an http or https URL"))]
+#[x_kube(validation = Rule::new("self.verb != 'EraseDisks' || (has(self.arguments) && has(self.arguments.disks) && size(self.arguments.disks) > 0)").message("this verb needs arguments.disks: an empty list does not mean all"))]
 pub struct OrderSpec {
     /// Machine that is addressed: one, by name, never a pattern.
     #[x_kube(validation = Rule::new("self != '' && !self.contains('*')").message("must name exactly one Machine"))]
@@ -96,6 +98,8 @@ pub enum Verb {
     EjectMedia,
     /// Lights or darkens the lamp that shows which machine it is.
     IdentifyLed,
+    /// Overwrites `arguments.disks` whole and reads back that nothing is left. None of them may be in use.
+    EraseDisks,
 }
 
 /// Who carries a verb out.
@@ -126,6 +130,7 @@ impl Verb {
             Self::InsertMedia => "InsertMedia",
             Self::EjectMedia => "EjectMedia",
             Self::IdentifyLed => "IdentifyLed",
+            Self::EraseDisks => "EraseDisks",
         }
     }
 
@@ -137,7 +142,8 @@ impl Verb {
             | Self::StartService
             | Self::RestartService
             | Self::RegisterNode
-            | Self::CheckContainerStart => Executor::Agent,
+            | Self::CheckContainerStart
+            | Self::EraseDisks => Executor::Agent,
             Self::PowerOn
             | Self::PowerOff
             | Self::Shutdown
@@ -162,12 +168,58 @@ impl Verb {
             | Self::Reset
             | Self::SetBootDevice
             | Self::InsertMedia
-            | Self::EjectMedia => true,
+            | Self::EjectMedia
+            | Self::EraseDisks => true,
             Self::CheckKernel
             | Self::StartService
             | Self::RegisterNode
             | Self::CheckContainerStart
             | Self::IdentifyLed => false,
+        }
+    }
+
+    /// Whether it interrupts what the machine does, so that one that serves needs leave for it. Less than
+    /// [`Self::is_disruptive`], which is what a pause stops.
+    pub const fn interrupts(self) -> bool {
+        match self {
+            Self::RestartService
+            | Self::PowerOff
+            | Self::Shutdown
+            | Self::PowerCycle
+            | Self::Reset
+            | Self::EraseDisks => true,
+            Self::EnsureSysctls
+            | Self::PowerOn
+            | Self::SetBootDevice
+            | Self::InsertMedia
+            | Self::EjectMedia
+            | Self::CheckKernel
+            | Self::StartService
+            | Self::RegisterNode
+            | Self::CheckContainerStart
+            | Self::IdentifyLed => false,
+        }
+    }
+
+    /// What it destroys for good; it needs the ledger's leave for that, beside the one to disturb the machine.
+    pub const fn destroys(self) -> Option<Destruction> {
+        match self {
+            Self::EraseDisks => Some(Destruction::Erase),
+            Self::EnsureSysctls
+            | Self::RestartService
+            | Self::PowerOn
+            | Self::PowerOff
+            | Self::Shutdown
+            | Self::PowerCycle
+            | Self::Reset
+            | Self::SetBootDevice
+            | Self::InsertMedia
+            | Self::EjectMedia
+            | Self::CheckKernel
+            | Self::StartService
+            | Self::RegisterNode
+            | Self::CheckContainerStart
+            | Self::IdentifyLed => None,
         }
     }
 }
@@ -208,6 +260,11 @@ pub struct Arguments {
     /// URL of an image for the virtual drive, reachable for the management controller.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub media: String,
+    /// Disks, each by its serial number; by its kernel name where it tells none. Several may stand in one text with commas
+    /// between them, as a parameter of a workflow brings them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(regex(pattern = r"^[^*?]+$"), length(max = 1024)))]
+    pub disks: Vec<String>,
     /// The lamp; lit unless told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub led: Option<Led>,

@@ -15,6 +15,7 @@ use muster_base::task::{Kind, Tasks};
 use parking_lot::{Mutex, RwLock};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::ObjectKey;
 
@@ -63,6 +64,8 @@ struct Inner<K> {
     objects: RwLock<HashMap<ObjectKey, Arc<K>>>,
     handlers: RwLock<Vec<Handler<K>>>,
     ready: watch::Sender<bool>,
+    /// When the last look for what was missed began.
+    looked: tokio::sync::Mutex<Option<Instant>>,
 }
 
 /// The objects of one kind, kept current by one watch. Cheap to clone.
@@ -84,6 +87,7 @@ impl<K: Watched> Informer<K> {
             objects: RwLock::default(),
             handlers: RwLock::default(),
             ready: watch::Sender::new(false),
+            looked: tokio::sync::Mutex::default(),
         });
         let informer = Self { inner, selection };
         let task = informer.clone();
@@ -139,11 +143,26 @@ impl<K: Watched> Informer<K> {
     }
 
     /// Lists the objects anew and returns those whose state or end the watch has not shown `grace` later; that is
-    /// taken over.
+    /// taken over. Of several who ask within `grace` one lists, and for the others nothing is missed any more.
     ///
     /// # Errors
     /// Those of the list request.
     pub async fn missed(&self, grace: Duration) -> Result<Vec<ObjectKey>, kube::Error> {
+        if grace.is_zero() {
+            return self.look(grace).await;
+        }
+        let asked = Instant::now();
+        let mut looked = self.inner.looked.lock().await;
+        if looked.is_some_and(|began| asked <= began + grace) {
+            return Ok(Vec::new());
+        }
+        let began = Instant::now();
+        let missed = self.look(grace).await?;
+        *looked = Some(began);
+        Ok(missed)
+    }
+
+    async fn look(&self, grace: Duration) -> Result<Vec<ObjectKey>, kube::Error> {
         let before: Vec<Arc<K>> = self.list();
         let fresh = self.revisions().await?;
         let gone: Vec<Arc<K>> =
@@ -296,6 +315,9 @@ type Running = HashMap<(TypeId, Selection), Arc<dyn Any + Send + Sync>>;
 /// The informers of a process or component: one per kind and selection.
 #[derive(Clone)]
 pub struct Informers {
+    /// Reads and watches.
+    reader: Client,
+    /// What the one who holds this acts with.
     client: Client,
     tasks: Tasks,
     running: Arc<Mutex<Running>>,
@@ -304,10 +326,17 @@ pub struct Informers {
 impl Informers {
     /// No watch yet; each starts when first asked for and ends with `tasks`.
     pub fn new(client: Client, tasks: Tasks) -> Self {
-        Self { client, tasks, running: Arc::default() }
+        Self { reader: client.clone(), client, tasks, running: Arc::default() }
     }
 
-    /// The client the watches use.
+    /// The same watches and objects for a component that acts with another `client`: a fleet is in memory once, however
+    /// many components of a process look at it.
+    #[must_use]
+    pub fn shared_with(&self, client: Client) -> Self {
+        Self { client, ..self.clone() }
+    }
+
+    /// The client to act with.
     pub fn client(&self) -> Client {
         self.client.clone()
     }
@@ -322,7 +351,7 @@ impl Informers {
         let mut running = self.running.lock();
         let slot = running
             .entry((TypeId::of::<K>(), selection.clone()))
-            .or_insert_with(|| Arc::new(Informer::<K>::start(self.client.clone(), &self.tasks, selection)));
+            .or_insert_with(|| Arc::new(Informer::<K>::start(self.reader.clone(), &self.tasks, selection)));
         slot.downcast_ref::<Informer<K>>().expect("the slot is keyed by the type").clone()
     }
 }

@@ -1,9 +1,12 @@
 //! What each part of Muster may do in the API: its least privilege, in one table.
 
+use kube::ResourceExt as _;
 use muster_apiserver::authz::Rule;
 
 /// Installs kinds and built-in objects, and holds the leader lease.
 pub(crate) const FLEET: &str = "fleet";
+/// Watches for all of the fleet's controllers, so that the fleet is in memory once; writes nothing.
+pub(crate) const READER: &str = "reader";
 pub(crate) const MACHINES: &str = "machines";
 pub(crate) const WORKFLOW: &str = "workflow";
 pub(crate) const HISTORY: &str = "history";
@@ -16,6 +19,10 @@ pub(crate) const SCHEDULER: &str = "scheduler";
 
 const OURS: &str = muster_api::GROUP;
 const READ: &[&str] = &["get", "list", "watch"];
+/// The last look before something is done, for those whose watches are the reader's.
+const LOOK: &[&str] = &["get", "list"];
+/// For objects that are created where there are none, and changed.
+const RENEW: &[&str] = &["get", "update"];
 
 fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> Rule {
     let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
@@ -27,7 +34,13 @@ fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> Rule {
     }
 }
 
+/// Certain objects of a kind alone.
+fn named(group: &str, resource: &str, names: Vec<String>, verbs: &[&str]) -> Rule {
+    Rule { names, ..rule(group, &[resource], verbs) }
+}
+
 fn fleet() -> Vec<Rule> {
+    let workflows = muster_workflow::builtin::all().into_iter();
     vec![
         rule(
             "apiextensions.k8s.io",
@@ -35,9 +48,34 @@ fn fleet() -> Vec<Rule> {
             &["get", "list", "watch", "create", "update"],
         ),
         rule(OURS, &["machineroles", "workflows"], &["create"]),
+        named(OURS, "machineroles", vec![muster_machines::builtin::WORKER.to_owned()], RENEW),
+        named(OURS, "workflows", workflows.map(|workflow| workflow.name_any()).collect(), RENEW),
         rule("", &["namespaces"], &["create"]),
         rule("coordination.k8s.io", &["leases"], &["get", "create", "update"]),
     ]
+}
+
+fn reader() -> Vec<Rule> {
+    let kinds = &[
+        "sites",
+        "racks",
+        "machines",
+        "machineclaims",
+        "machineroles",
+        "hardwareprofiles",
+        "inventories",
+        "problems",
+        "disruptions",
+        "disruptionbudgets",
+        "pauses",
+        "ledgers",
+        "workflows",
+        "runs",
+        "runchunks",
+        "orders",
+        "bmcreadings",
+    ];
+    vec![rule(OURS, kinds, READ), rule("", &["nodes"], READ)]
 }
 
 fn machines() -> Vec<Rule> {
@@ -65,7 +103,7 @@ fn machines() -> Vec<Rule> {
         "ledgers/status",
     ];
     vec![
-        rule(OURS, kinds, READ),
+        rule(OURS, kinds, LOOK),
         rule(OURS, statuses, &["update"]),
         rule(OURS, &["ledgers"], &["create"]),
         rule(OURS, &["disruptions"], &["delete"]),
@@ -91,7 +129,7 @@ fn workflow() -> Vec<Rule> {
         "pauses",
     ];
     vec![
-        rule(OURS, kinds, READ),
+        rule(OURS, kinds, LOOK),
         rule(OURS, &["runs", "runchunks", "orders", "disruptions"], &["create"]),
         rule(OURS, &["disruptions", "runs"], &["patch"]),
         rule(OURS, &["runs/status", "runchunks/status", "workflows/status", "machines/status"], &["update"]),
@@ -100,17 +138,14 @@ fn workflow() -> Vec<Rule> {
         rule("", &["pods/eviction"], &["create"]),
         rule("", &["pods/log"], &["get"]),
         rule("", &["namespaces"], &["create"]),
-        rule("", &["nodes"], &["get", "list", "watch", "patch"]),
+        rule("", &["nodes"], &["get", "list", "patch"]),
     ]
 }
 
 /// Approves requests of machines that join, makes the Machine of one that nobody expected, and ends the token it used.
 fn joining() -> Vec<Rule> {
     let certificates = "certificates.k8s.io";
-    let signer = Rule {
-        names: vec![muster_api::join::SIGNER.to_owned()],
-        ..rule(certificates, &["signers"], &["approve"])
-    };
+    let signer = named(certificates, "signers", vec![muster_api::join::SIGNER.to_owned()], &["approve"]);
     vec![
         rule(certificates, &["certificatesigningrequests"], READ),
         rule(certificates, &["certificatesigningrequests/approval"], &["patch"]),
@@ -145,7 +180,7 @@ fn doctor() -> Vec<Rule> {
 /// Obeys Orders for management controllers, and alone reads their credentials: those of one namespace, by name.
 fn bmc() -> Vec<Rule> {
     vec![
-        rule(OURS, &["orders", "machines", "bmcreadings", "pauses"], READ),
+        rule(OURS, &["orders", "machines", "bmcreadings", "pauses"], LOOK),
         rule(OURS, &["orders/status", "bmcreadings/status"], &["update"]),
         rule(OURS, &["bmcreadings"], &["create"]),
         rule("", &["secrets"], &["get"]),
@@ -156,9 +191,8 @@ fn bmc() -> Vec<Rule> {
 /// Reads what it records, makes itself known, asks who may ask; it writes no object of the fleet.
 fn history() -> Vec<Rule> {
     let kinds: Vec<&str> = muster_history::Kind::ALL.into_iter().map(muster_history::Kind::plural).collect();
-    let own = |group: &str, resource: &str, name: &str, verbs: &[&str]| Rule {
-        names: vec![name.to_owned()],
-        ..rule(group, &[resource], verbs)
+    let own = |group: &str, resource: &str, name: &str, verbs: &[&str]| {
+        named(group, resource, vec![name.to_owned()], verbs)
     };
     let (admission, webhooks) = ("admissionregistration.k8s.io", "validatingwebhookconfigurations");
     let aggregation = "apiregistration.k8s.io";
@@ -168,9 +202,9 @@ fn history() -> Vec<Rule> {
         rule(admission, &[webhooks], &["create"]),
         own(admission, webhooks, "muster-history", &["get", "update", "delete"]),
         rule(aggregation, &["apiservices"], &["create"]),
-        own(aggregation, "apiservices", &api, &["get", "update"]),
+        own(aggregation, "apiservices", &api, RENEW),
         rule("", &["services"], &["create"]),
-        own("", "services", "muster-history", &["get", "update"]),
+        own("", "services", "muster-history", RENEW),
         own("", "configmaps", "extension-apiserver-authentication", &["get"]),
         rule("authorization.k8s.io", &["subjectaccessreviews"], &["create"]),
     ]
@@ -180,6 +214,7 @@ fn history() -> Vec<Rule> {
 pub(crate) fn table() -> Vec<(&'static str, Vec<Rule>)> {
     let mut table = vec![
         (FLEET, fleet()),
+        (READER, reader()),
         (MACHINES, machines()),
         (WORKFLOW, workflow()),
         (JOINING, joining()),
@@ -216,6 +251,11 @@ mod tests {
         for rule in history().iter().filter(|rule| rule.groups == [OURS]) {
             assert!(rule.verbs.iter().all(|verb| READ.contains(&verb.as_str())), "{rule:?}");
         }
+    }
+
+    #[test]
+    fn the_reader_only_reads() {
+        assert!(reader().iter().all(|rule| rule.verbs.iter().all(|verb| READ.contains(&verb.as_str()))));
     }
 
     #[test]

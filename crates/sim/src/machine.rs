@@ -13,7 +13,7 @@ use kube::Client;
 use muster_agent::cgroup::Cgroups;
 use muster_agent::inventory::{Reporter, Roots};
 use muster_agent::node::{Facts, Keeper};
-use muster_agent::orders::{Desk, Executor, Ledger};
+use muster_agent::orders::{Desk, Disks, Executor, Ledger};
 use muster_agent::pod::{Context, Driver, Node, STARTING_MAX, Teller};
 use muster_agent::runtime::fake::{Fake, Health};
 use muster_agent::runtime::proto::DnsConfig;
@@ -205,6 +205,7 @@ impl Machine {
             proc: parts.directory.join("proc"),
             sysctl_note: parts.directory.join("sysctl-before.json"),
             logs_dir: parts.directory.join("logs"),
+            disks: Disks { sys: parts.directory.join("sys/block"), dev: parts.directory.join("dev") },
         };
         let ledger = Ledger::open(&parts.directory.join("orders.json"))
             .expect("the record of orders was written by this machine");

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use kube::api::PostParams;
-use kube::{Api, Client};
+use kube::Client;
 use muster_api::role::{MachineRoleSpec, Probation};
 use muster_api::{MachineRole, ROLE_LABEL};
-use muster_control::is_conflict;
+use muster_control::install;
 
 /// Name of the role of a machine that runs containers.
 pub const WORKER: &str = "worker";
@@ -25,13 +24,10 @@ pub fn worker() -> MachineRole {
     MachineRole::new(WORKER, spec)
 }
 
-/// Creates the role `worker` unless there is one already.
+/// Brings the role `worker`, unless a person has one of that name.
 ///
 /// # Errors
-/// Those of the create request.
+/// Those of the requests.
 pub async fn ensure(client: &Client) -> Result<(), kube::Error> {
-    match Api::<MachineRole>::all(client.clone()).create(&PostParams::default(), &worker()).await {
-        Err(error) if !is_conflict(&error) => Err(error),
-        Ok(_) | Err(_) => Ok(()),
-    }
+    install::builtin(client, worker()).await
 }

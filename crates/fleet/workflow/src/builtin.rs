@@ -4,12 +4,11 @@ pub mod power;
 
 use std::time::Duration;
 
-use kube::api::PostParams;
-use kube::{Api, Client};
+use kube::Client;
 use muster_api::order::{Arguments, Service, Verb};
 use muster_api::workflow::{Action, OrderTemplate, Parameter, Step, WorkflowPurpose, WorkflowSpec};
 use muster_api::{GoDuration, Workflow};
-use muster_control::is_conflict;
+use muster_control::install;
 
 /// Name of the workflow that makes a machine carry its role.
 pub const INSTALL_ROLE: &str = "install-role";
@@ -17,6 +16,8 @@ pub const INSTALL_ROLE: &str = "install-role";
 pub const RESTART_RUNTIME: &str = "restart-runtime";
 /// Name of the workflow that ends a machine's life.
 pub const RETIRE: &str = "retire";
+/// Name of the workflow that erases a machine's disks before it ends its life.
+pub const RETIRE_ERASED: &str = "retire-erased";
 
 fn step(name: &str, action: Action, deadline: u64) -> Step {
     Step::new(name, action, GoDuration(Duration::from_secs(deadline)))
@@ -70,39 +71,64 @@ pub fn restart_runtime() -> Workflow {
 
 /// Approval, grant, cordon, drain, the end of the machine's life. Its record is kept.
 pub fn retire() -> Workflow {
-    let reason = Parameter {
-        name: "reason".to_owned(),
-        description: "why the machine goes".to_owned(),
+    retirement(RETIRE, Vec::new(), Vec::new())
+}
+
+/// The same with its disks erased before the end.
+pub fn retire_erased() -> Workflow {
+    let disks = required("disks", "serial numbers of the disks that are erased, with commas between them");
+    // A disk of 20 TB at 250 MB/s takes 22 hours.
+    let mut erase = order("erase", Verb::EraseDisks, None, 72 * 3600, 1);
+    if let Some(order) = &mut erase.order {
+        order.arguments.disks = vec!["${parameters.disks}".to_owned()];
+    }
+    retirement(RETIRE_ERASED, vec![disks], vec![erase])
+}
+
+fn required(name: &str, description: &str) -> Parameter {
+    Parameter {
+        name: name.to_owned(),
+        description: description.to_owned(),
         required: true,
         ..Parameter::default()
-    };
+    }
+}
+
+fn retirement(name: &str, more: Vec<Parameter>, last: Vec<Step>) -> Workflow {
+    let mut parameters = vec![required("reason", "why the machine goes")];
+    parameters.extend(more);
+    let mut steps = vec![
+        step("allowed", Action::Approve, 24 * 3600),
+        step("grant", Action::Disrupt, 3600),
+        step("cordon", Action::Cordon, 60),
+        step("drain", Action::Drain, 1800),
+    ];
+    steps.extend(last);
+    steps.push(step("retired", Action::Retire, 60));
     let spec = WorkflowSpec {
         purpose: WorkflowPurpose::Person,
-        parameters: vec![reason],
-        steps: vec![
-            step("allowed", Action::Approve, 24 * 3600),
-            step("grant", Action::Disrupt, 3600),
-            step("cordon", Action::Cordon, 60),
-            step("drain", Action::Drain, 1800),
-            step("retired", Action::Retire, 60),
-        ],
+        parameters,
+        steps,
         finally: vec![step("release", Action::Release, 60)],
         ..WorkflowSpec::default()
     };
-    Workflow::new(RETIRE, spec)
+    Workflow::new(name, spec)
 }
 
-/// Creates the workflows that are not there yet; those that are stay as they are.
+/// All of them.
+pub fn all() -> Vec<Workflow> {
+    let mut all = power::all();
+    all.extend([install_role(), restart_runtime(), retire(), retire_erased()]);
+    all
+}
+
+/// Brings the workflows; one that a person has changed stays as it is.
 ///
 /// # Errors
-/// Those of the create requests.
+/// Those of the requests.
 pub async fn ensure(client: &Client) -> Result<(), kube::Error> {
-    let api: Api<Workflow> = Api::all(client.clone());
-    for workflow in [install_role(), restart_runtime(), retire()].into_iter().chain(power::all()) {
-        match api.create(&PostParams::default(), &workflow).await {
-            Err(error) if !is_conflict(&error) => return Err(error),
-            Ok(_) | Err(_) => {}
-        }
+    for workflow in all() {
+        install::builtin(client, workflow).await?;
     }
     Ok(())
 }

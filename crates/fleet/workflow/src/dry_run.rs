@@ -227,12 +227,18 @@ fn obey(run: &Run, world: &mut World, effect: Effect) {
         Effect::Disruption(mut asked) => {
             let granted = DisruptionStatus { phase: DisruptionPhase::Granted, ..DisruptionStatus::default() };
             asked.status = Some(granted);
-            world.disruption = Some(Arc::new(*asked));
+            let asked = Some(Arc::new(*asked));
+            if asked.as_ref().is_some_and(|asked| asked.spec.act.is_some()) {
+                world.destruction = asked;
+            } else {
+                world.disruption = asked;
+            }
         }
-        Effect::Release(_) => {
-            if let Some(mut asked) = world.disruption.as_deref().cloned() {
-                asked.spec.released = true;
-                world.disruption = Some(Arc::new(asked));
+        Effect::Release(name) => {
+            for asked in [&mut world.disruption, &mut world.destruction].into_iter().flatten() {
+                if asked.name_any() == name {
+                    Arc::make_mut(asked).spec.released = true;
+                }
             }
         }
         Effect::Cordon => world.node = Some(Arc::new(node(machine, true, Some(run.name_any())))),

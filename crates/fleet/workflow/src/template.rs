@@ -6,8 +6,7 @@ use std::sync::Arc;
 use kube::Api;
 use kube::api::PostParams;
 use muster_api::condition::{self, ACCEPTED, Status};
-use muster_api::order::Verb;
-use muster_api::workflow::{Action, Step, WorkflowSpec};
+use muster_api::workflow::{Action, OrderTemplate, Step, WorkflowSpec};
 use muster_api::{Condition, Workflow};
 use muster_control::expression::{Expression, ExpressionError};
 use muster_control::{Cause, Driver, Informer, ObjectKey, Outcome, Pass, Queue, Sweep};
@@ -34,6 +33,11 @@ pub(crate) enum TemplateError {
         "{path}: this takes the machine out of service; a step of action disrupt must come before it, and one of action release in spec.finally"
     )]
     NoGrant { path: String },
+    /// A step that destroys something without a person's word.
+    #[error(
+        "{path}: this destroys for good; steps of action approve and disrupt must come before it, it stands in spec.steps, does not repeat and undoes nothing"
+    )]
+    NoApproval { path: String },
     /// Workflows that are parts of each other.
     #[error("{path}: the workflows are parts of each other: {}", .names.join(" → "))]
     Nested { path: String, names: Vec<String> },
@@ -47,6 +51,7 @@ impl TemplateError {
             Self::Parameter(_) => "InvalidParameters",
             Self::Expression { .. } => "InvalidExpression",
             Self::NoGrant { .. } => "NoGrant",
+            Self::NoApproval { .. } => "NoApproval",
             Self::Nested { .. } => "CyclicWorkflows",
         }
     }
@@ -54,12 +59,8 @@ impl TemplateError {
 
 /// Whether a step takes a machine out of service.
 pub(crate) fn disturbs(step: &Step) -> bool {
-    let verb = step.order.as_ref().map(|order| order.verb);
-    step.action == Action::Drain
-        || matches!(
-            verb,
-            Some(Verb::PowerOff | Verb::PowerCycle | Verb::Reset | Verb::Shutdown | Verb::RestartService)
-        )
+    matches!(step.action, Action::Drain | Action::Retire)
+        || step.order.as_ref().is_some_and(|order| order.verb.interrupts())
 }
 
 /// Judges a workflow by itself.
@@ -75,11 +76,40 @@ pub(crate) fn check(spec: &WorkflowSpec) -> Result<(), TemplateError> {
             }
         }
     }
-    granted(spec)
+    granted(spec)?;
+    approved(spec)
 }
 
-/// A node that is emptied serves, so there must be leave. Whether a machine that is to be switched serves is seen when it
-/// is: the order is not given without leave then.
+fn destroys(order: Option<&OrderTemplate>) -> bool {
+    order.is_some_and(|order| order.verb.destroys().is_some())
+}
+
+/// What cannot be taken back is done once, by name, after a person has said so and the machine is out of service.
+fn approved(spec: &WorkflowSpec) -> Result<(), TemplateError> {
+    let before = graph::ancestors(&spec.steps);
+    let all = spec.steps.iter().map(|step| ("spec.steps", step)).enumerate();
+    let last = spec.finally.iter().map(|step| ("spec.finally", step)).enumerate();
+    for (index, (part, step)) in all.chain(last) {
+        if step.undo.as_ref().is_some_and(|undo| destroys(undo.order.as_ref())) {
+            return Err(TemplateError::NoApproval { path: format!("{part}[{index}].undo") });
+        }
+        if !destroys(step.order.as_ref()) {
+            continue;
+        }
+        let comes_before = |action| {
+            let mut others = spec.steps.iter();
+            others.any(|other| other.action == action && before[index].contains(other.name.as_str()))
+        };
+        let in_order = part == "spec.steps" && comes_before(Action::Approve) && comes_before(Action::Disrupt);
+        if !in_order || !step.repeat.is_empty() {
+            return Err(TemplateError::NoApproval { path: format!("{part}[{index}]") });
+        }
+    }
+    Ok(())
+}
+
+/// A machine that is emptied or ended may serve, so there must be leave. Whether a machine that is to be switched serves is
+/// seen when it is: the order is not given without leave then.
 fn granted(spec: &WorkflowSpec) -> Result<(), TemplateError> {
     let before = graph::ancestors(&spec.steps);
     let releases = spec.finally.iter().any(|step| step.action == Action::Release);
@@ -89,13 +119,14 @@ fn granted(spec: &WorkflowSpec) -> Result<(), TemplateError> {
         .filter(|step| step.action == Action::Disrupt)
         .map(|step| step.name.as_str())
         .collect();
-    for (index, _) in spec.steps.iter().enumerate().filter(|(_, step)| step.action == Action::Drain) {
+    let needs_leave = |step: &Step| matches!(step.action, Action::Drain | Action::Retire);
+    for (index, _) in spec.steps.iter().enumerate().filter(|(_, step)| needs_leave(step)) {
         let has_leave = releases && leave.iter().any(|name| before[index].contains(name));
         if !has_leave {
             return Err(TemplateError::NoGrant { path: format!("spec.steps[{index}]") });
         }
     }
-    match spec.finally.iter().position(|step| step.action == Action::Drain) {
+    match spec.finally.iter().position(needs_leave) {
         Some(index) => Err(TemplateError::NoGrant { path: format!("spec.finally[{index}]") }),
         None => Ok(()),
     }

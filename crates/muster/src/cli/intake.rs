@@ -74,10 +74,15 @@ impl ImportArgs {
 pub(crate) const RETIRE_HELP: &str = "\
 Starts a run of the workflow `retire`: a person approves, the grant is taken, the node cordoned and emptied, the machine
 Retired. Its record and its history stay; its serial number and its controller may serve on under another name.
-What is to be done to its disks is a step of your own in that workflow, before `retired`.
 
-Example:
-  muster machine retire db-07 --reason 'end of warranty'";
+With --erase-disk (workflow `retire-erased`) the agent overwrites those disks, once the machine is emptied and the ledger
+has given leave for it, and reads back that nothing is left. Each is named by its serial number (muster machine show);
+one that is in use is refused, and then none is touched: to erase the system's own disk, boot the machine from the network
+first.
+
+Examples:
+  muster machine retire db-07 --reason 'end of warranty'
+  muster machine retire db-07 --reason 'end of warranty' --erase-disk S4EVNX0R --erase-disk S4EVNX1T";
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RetireArgs {
@@ -86,6 +91,9 @@ pub(crate) struct RetireArgs {
     /// Why; it stands in the machine's transitions
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: String,
+    /// Serial number of a disk to erase; several times for several
+    #[arg(long, value_name = "SERIAL")]
+    pub(crate) erase_disk: Vec<String>,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }

@@ -36,6 +36,8 @@ pub(crate) struct FleetConfig {
 pub(crate) struct FleetClients {
     /// Installs kinds, competes for leadership.
     pub(crate) leader: Client,
+    /// Reads for all of them: what they look at is in memory once.
+    pub(crate) reader: Client,
     /// The machine database's.
     pub(crate) machines: Client,
     /// The workflow manager's.
@@ -67,6 +69,7 @@ pub(crate) async fn run(args: ControllersArgs) -> Result<(), Failure> {
         workflow: client.clone(),
         bmc: client.clone(),
         history: client.clone(),
+        reader: client.clone(),
         joining: client.clone(),
         claims: client,
     };
@@ -137,13 +140,14 @@ pub(crate) fn start(
         (clients.clone(), SharedClock::clone(clock), tasks.clone(), metrics.clone(), lost.clone());
     tasks.spawn(Kind::Job, "fleet leadership", async move {
         let begin = || async {
-            let informers = Informers::new(clients.machines.clone(), all.clone());
+            let read = Informers::new(clients.reader.clone(), all.clone());
+            let informers = read.shared_with(clients.machines.clone());
             muster_machines::start_claims(&clients.claims, &informers, &clock, &all, &metrics, &machines);
             muster_machines::start_joining(&clients.joining, &informers, &clock, &all, &metrics, &machines);
             muster_machines::start(&informers, &clock, &all, &metrics, machines);
-            let informers = Informers::new(clients.workflow.clone(), all.clone());
+            let informers = read.shared_with(clients.workflow.clone());
             muster_workflow::start(&informers, &clock, &all, &metrics, workflow);
-            let informers = Informers::new(clients.bmc.clone(), all.clone());
+            let informers = read.shared_with(clients.bmc.clone());
             muster_bmc::start(&informers, &clock, &all, &metrics, bmc);
             if let Err(error) =
                 muster_history::start(&clients.history, &clock, &all, &metrics, &history).await

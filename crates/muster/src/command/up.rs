@@ -77,6 +77,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), Failure> {
     tracing::info!(ready_ms, kubeconfig = %kubeconfig(&data_dir).display(), "the control plane is ready");
     let clients = FleetClients {
         leader: fleet,
+        reader: plane.client(rights::READER),
         machines: plane.client(rights::MACHINES),
         workflow: plane.client(rights::WORKFLOW),
         bmc: plane.client(rights::BMC),

@@ -20,7 +20,7 @@ use crate::image::{self, Importer};
 use crate::inventory::Reporter;
 use crate::logs::{Logs, ServeError, Server};
 use crate::node::{Facts, Keeper, Registration};
-use crate::orders::{Desk, Executor, Ledger, LedgerError};
+use crate::orders::{Desk, Disks, Executor, Ledger, LedgerError};
 use crate::pod::{Context, Driver, Node, STARTING_MAX, Teller};
 use crate::runtime::Runtime;
 use crate::runtime::cri::{self, Cri};
@@ -128,6 +128,7 @@ impl Agent {
             proc: config.roots.proc.clone(),
             sysctl_note: config.data_dir.join("sysctl-before.json"),
             logs_dir: node.logs_dir.clone(),
+            disks: Disks { sys: config.roots.sys.join("block"), ..Disks::default() },
         });
         let ledger = Ledger::open(&config.data_dir.join("orders.json"))?;
         let desk =

@@ -94,7 +94,8 @@ fn is_disk(dir: &Path, name: &str) -> bool {
     !virtual_kind && line(&dir.join(name).join("size")).parse::<u64>().is_ok_and(|sectors| sectors > 0)
 }
 
-fn disks(dir: &Path) -> Vec<Disk> {
+/// The disks that a directory like `/sys/block` tells of.
+pub(crate) fn disks(dir: &Path) -> Vec<Disk> {
     let disk = |name: String| {
         let base = dir.join(&name);
         let sectors: u64 = line(&base.join("size")).parse().unwrap_or(0);

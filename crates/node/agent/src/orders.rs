@@ -17,12 +17,14 @@ use muster_base::error::chain;
 use muster_brake::{Act, AskError, Brake, Hold};
 use tokio_util::sync::CancellationToken;
 
+mod erase;
 mod execute;
 mod kernel;
 mod ledger;
 mod ready;
 mod sysctl;
 
+pub use erase::Disks;
 pub use execute::{Executor, Outcome};
 pub use ledger::{Entry, Key, Ledger, LedgerError, Verdict};
 

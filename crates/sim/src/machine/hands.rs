@@ -23,6 +23,7 @@ impl Execute for Hands {
             match order.verb {
                 Verb::CheckKernel => done(format!("{} features are there", order.arguments.features.len())),
                 Verb::EnsureSysctls => done(format!("{} changed", order.arguments.sysctls.len())),
+                Verb::EraseDisks => done(format!("{} disks are erased", order.arguments.disks.len())),
                 Verb::StartService | Verb::RestartService => self.start_runtime().await,
                 Verb::RegisterNode
                 | Verb::CheckContainerStart

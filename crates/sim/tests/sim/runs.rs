@@ -6,6 +6,8 @@ use k8s_openapi::api::core::v1::Node;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use muster_api::condition::{self, ACCEPTED, Status};
+use muster_api::disruption::Destruction;
+use muster_api::order::Verb;
 use muster_api::workflow::{Run, RunPhase, RunSpec, StepStatus};
 use muster_api::{Disruption, Machine, Order, RunChunk, Workflow};
 use muster_sim::{Phase, World};
@@ -206,4 +208,60 @@ async fn a_retired_machine_is_emptied_once_a_person_agrees_and_is_never_touched_
     start(&world, "r2", "retire", &[("reason", "again")]).await;
     let again = ends(&world, "r2", RunPhase::Cancelled).await.status.unwrap();
     assert_eq!(again.message, "the machine is Retired");
+}
+
+#[tokio::test(start_paused = true)]
+async fn disks_are_erased_on_an_emptied_machine_by_name_and_with_leave_of_its_own() {
+    let world = world_with_workflows(44).await;
+    let parameters = [("reason", "end of warranty"), ("disks", "S1,S2")];
+    start(&world, "r1", "retire-erased", &parameters).await;
+    ask(&world, "r1", json!({"approvals": [{"step": "allowed", "by": "ada"}]})).await;
+    ends(&world, "r1", RunPhase::Succeeded).await;
+    assert_eq!(world.phase("m0"), Some(Phase::Retired));
+    let orders: Vec<Order> =
+        world.list::<Order>().into_iter().filter(|order| order.spec.run == "r1").collect();
+    assert_eq!(orders.len(), 1);
+    assert_eq!(
+        (orders[0].spec.verb, &orders[0].spec.arguments.disks),
+        (Verb::EraseDisks, &vec!["S1,S2".to_owned()])
+    );
+    let leave = world.get::<Disruption>("", "r1.destroy").unwrap();
+    assert_eq!((leave.spec.act, leave.spec.phase), (Some(Destruction::Erase), Some(Phase::Disrupted)));
+    let given = leave.status.unwrap();
+    let begun = orders[0].status.as_ref().unwrap().started_at.unwrap();
+    assert!(given.granted_at.unwrap() <= begun && leave.spec.released, "{given:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_erased_where_the_machine_serves_or_nobody_agreed() {
+    let world = world_with_workflows(45).await;
+    let steps = json!([
+        {"name": "allowed", "action": "approve", "deadline": "1h"},
+        {"name": "grant", "action": "disrupt", "deadline": "1h"},
+        {"name": "probation", "action": "probation", "attempts": 3, "deadline": "2m"},
+        {"name": "healthy", "action": "healthy", "deadline": "1m"},
+        {"name": "erase", "action": "order", "order": {"verb": "EraseDisks", "arguments": {"disks": ["S1"]}}, "deadline": "1h"},
+    ]);
+    let finally = json!([{"name": "release", "action": "release", "deadline": "1m"}]);
+    write(&world, "late", json!({"purpose": "person", "steps": steps, "finally": finally})).await;
+    start(&world, "r1", "late", &[]).await;
+    ask(&world, "r1", json!({"approvals": [{"step": "allowed", "by": "ada"}]})).await;
+    let status = ends(&world, "r1", RunPhase::Failed).await.status.unwrap();
+    assert!(
+        status.message.contains("the machine is Healthy: nothing is destroyed on one that"),
+        "{}",
+        status.message
+    );
+    let unasked = json!({"purpose": "person", "steps": steps.as_array().unwrap()[1..], "finally": finally});
+    write(&world, "unasked", unasked).await;
+    let judged = world
+        .wait("a verdict", seconds(60), |world| {
+            let there = world.get::<Workflow>("", "unasked").ok_or("it is not there")?;
+            let conditions = there.status.unwrap_or_default().conditions;
+            condition::find(&conditions, ACCEPTED).cloned().ok_or("no verdict".to_owned())
+        })
+        .await;
+    assert_eq!((judged.status, judged.reason.as_str()), (Status::False, "NoApproval"));
+    assert!(judged.message.starts_with("spec.steps[3]: this destroys for good"), "{}", judged.message);
+    assert!(world.list::<Order>().iter().all(|order| order.spec.verb != Verb::EraseDisks));
 }

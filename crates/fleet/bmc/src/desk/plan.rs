@@ -82,6 +82,7 @@ fn goals(verb: Verb) -> &'static [(Verb, Power)] {
         | Verb::InsertMedia
         | Verb::EjectMedia
         | Verb::IdentifyLed
+        | Verb::EraseDisks
         | Verb::CheckKernel
         | Verb::EnsureSysctls
         | Verb::StartService
@@ -110,6 +111,7 @@ fn command(order: &Order, act: Verb) -> Option<Command> {
         Verb::EjectMedia => Command::Eject,
         Verb::IdentifyLed => Command::Light(arguments.led.unwrap_or_default()),
         Verb::PowerCycle
+        | Verb::EraseDisks
         | Verb::CheckKernel
         | Verb::EnsureSysctls
         | Verb::StartService

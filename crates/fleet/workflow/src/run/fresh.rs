@@ -33,7 +33,7 @@ impl Runner {
     /// What is read is seen by everybody: were the watch broken, the next plan would be made from the same old things.
     async fn look_again(&self, run: &Run, world: &World) -> Result<Option<(Run, World)>, kube::Error> {
         let (name, grant) = (run.name_any(), plan::grant_name(run));
-        let (paused, fresh, machine, grant, problem) = tokio::join!(
+        let (paused, fresh, machine, grant, destruction, problem) = tokio::join!(
             self.pauses.missed(Duration::ZERO),
             self.one(&self.runs, &name, From::Api),
             self.one(&self.machines, &run.spec.machine, From::Api),
@@ -44,11 +44,13 @@ impl Runner {
                     None => self.one(&self.disruptions, &grant, From::Api).await,
                 }
             },
+            self.destruction(run, From::Api),
             self.one(&self.problems, &run.spec.problem, From::Api),
         );
         paused?;
         let Some(fresh) = fresh? else { return Ok(None) };
-        let mut world = World { machine: machine?, disruption: grant?, ..world.clone() };
+        let mut world =
+            World { machine: machine?, disruption: grant?, destruction: destruction?, ..world.clone() };
         world.problems.retain(|known| known.name_any() != run.spec.problem);
         world.problems.extend(problem?);
         let pauses = self.pauses.list();

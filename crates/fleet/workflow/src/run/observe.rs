@@ -50,6 +50,7 @@ impl Runner {
             machine: self.one(&self.machines, &run.spec.machine, from).await?,
             node: self.one(&self.nodes, &run.spec.machine, from).await?,
             disruption: self.grant(run, from).await?,
+            destruction: self.destruction(run, from).await?,
             fresh: from == From::Api,
             now: self.context.clock.now(),
             ..World::default()
@@ -95,6 +96,19 @@ impl Runner {
             whole = found;
         }
         self.one(&self.disruptions, &grant_name(&whole), from).await
+    }
+
+    /// The leave of a run to destroy something, where it has steps that do.
+    pub(super) async fn destruction(
+        &self,
+        run: &Run,
+        from: From,
+    ) -> Result<Option<Arc<muster_api::Disruption>>, kube::Error> {
+        if step::destroys(run) {
+            self.one(&self.disruptions, &super::plan::destruction_name(run), from).await
+        } else {
+            Ok(None)
+        }
     }
 
     /// What one step needs.

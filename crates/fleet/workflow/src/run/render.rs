@@ -4,7 +4,7 @@ use muster_api::order::OrderSpec;
 use muster_api::workflow::{Action, Run, Step};
 use serde_json::json;
 
-use super::plan::{Effect, MachineChange};
+use super::plan::{Effect, MachineChange, destruction_name};
 
 /// Bytes of one line; a longer body of a call or script ends with its length.
 const LINE_MAX: usize = 2048;
@@ -18,10 +18,16 @@ pub(crate) fn effect(run: &Run, effect: &Effect) -> Option<String> {
         }
         Effect::Machine(_) | Effect::RemovePod(_) | Effect::Chunk(_) | Effect::CancelChild(_) => return None,
         Effect::Order(order) => self::order(&order.spec),
+        Effect::Disruption(asked) if let Some(act) = asked.spec.act => {
+            format!("asks for leave to {} on machine {machine}", act.as_str())
+        }
         Effect::Disruption(asked) => format!(
             "asks for the disruption grant of machine {machine} for {}",
             json!(asked.spec.purpose).as_str().unwrap_or_default()
         ),
+        Effect::Release(name) if *name == destruction_name(run) => {
+            "gives the leave to destroy back".to_owned()
+        }
         Effect::Release(_) => "gives the disruption grant back".to_owned(),
         Effect::Cordon => format!("cordons node {machine}"),
         Effect::Uncordon => format!("uncordons node {machine}"),

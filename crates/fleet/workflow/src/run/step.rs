@@ -47,6 +47,12 @@ fn failed(message: impl Into<String>) -> Progress {
     Progress::Ended(RunPhase::Failed, message.into())
 }
 
+/// Whether a run has a step that destroys something for good.
+pub(crate) fn destroys(run: &Run) -> bool {
+    let steps = run.status.iter().flat_map(|status| &status.steps);
+    steps.filter_map(|step| step.step.order.as_ref()).any(|order| order.verb.destroys().is_some())
+}
+
 /// Whether a step waits for somebody else to begin; its deadline counts from there.
 pub(crate) const fn is_pending_first(action: Action) -> bool {
     match action {

@@ -6,7 +6,7 @@ use kube::Api;
 use muster_api::Machine;
 use muster_api::machine::Phase;
 use muster_api::workflow::RunSpec;
-use muster_workflow::builtin::RETIRE;
+use muster_workflow::builtin::{RETIRE, RETIRE_ERASED};
 
 use crate::cli::intake::RetireArgs;
 use crate::client::connect;
@@ -24,12 +24,14 @@ pub(crate) async fn retire(args: RetireArgs) -> Result<(), Failure> {
     if machine.status.is_some_and(|status| status.phase == Phase::Retired) {
         return Err(Failure::Refused(format!("machine {name} is Retired already; nothing is done")));
     }
-    let spec = RunSpec {
-        workflow: RETIRE.to_owned(),
-        machine: name,
-        parameters: BTreeMap::from([("reason".to_owned(), args.reason)]),
-        ..RunSpec::default()
+    let mut parameters = BTreeMap::from([("reason".to_owned(), args.reason)]);
+    let workflow = if args.erase_disk.is_empty() {
+        RETIRE
+    } else {
+        parameters.insert("disks".to_owned(), args.erase_disk.join(","));
+        RETIRE_ERASED
     };
+    let spec = RunSpec { workflow: workflow.to_owned(), machine: name, parameters, ..RunSpec::default() };
     let run = run::accepted(&client, None, spec).await?;
     output::text(&format!(
         "run {run} is accepted; it begins once a person agrees: muster run approve {run} --step allowed\n"

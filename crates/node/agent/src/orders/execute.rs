@@ -10,6 +10,7 @@ use muster_api::role::{Taint, TaintEffect};
 use muster_base::clock::{SharedClock, elapsed};
 use muster_base::error::chain;
 
+use super::erase::{self, Disks};
 use super::{kernel, ready, sysctl};
 use crate::cgroup::Cgroups;
 use crate::containerd::Bringup;
@@ -30,6 +31,8 @@ pub struct Executor {
     pub proc: PathBuf,
     pub sysctl_note: PathBuf,
     pub logs_dir: PathBuf,
+    /// What may be erased.
+    pub disks: Disks,
 }
 
 /// How it ended.
@@ -98,6 +101,7 @@ impl Executor {
             Verb::RestartService => self.restart_service(&order.arguments).await,
             Verb::RegisterNode => self.register(&order.arguments).await,
             Verb::CheckContainerStart => self.check_start(order).await,
+            Verb::EraseDisks => self.erase(&order.arguments).await,
             Verb::PowerOn
             | Verb::PowerOff
             | Verb::Shutdown
@@ -167,6 +171,19 @@ impl Executor {
             Ok(changes) => {
                 Outcome::Done { message: format!("{} changed", changes.len()), output: changes.join("\n") }
             }
+            Err(error) => Outcome::failed(&error),
+        }
+    }
+
+    async fn erase(&self, arguments: &Arguments) -> Outcome {
+        let (disks, names) = (self.disks.clone(), arguments.disks.clone());
+        let erased = tokio::task::spawn_blocking(move || erase::erase(&disks, &names)).await;
+        match erased {
+            Ok(Ok(told)) => {
+                Outcome::Done { message: format!("{} disks are erased", told.len()), output: told.join("\n") }
+            }
+            Ok(Err(error)) if error.is_refusal() => Outcome::Refused { message: chain(&error) },
+            Ok(Err(error)) => Outcome::failed(&error),
             Err(error) => Outcome::failed(&error),
         }
     }

@@ -1,5 +1,6 @@
 //! One request after the other, over counters that move with each grant.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
@@ -36,8 +37,8 @@ pub(super) struct Desk<'a> {
     pub(super) limits: Vec<Limit<'a>>,
     /// The machines requests are about.
     machines: HashMap<&'a str, &'a Machine>,
-    /// The machines under a grant.
-    pub(super) held: HashSet<&'a str>,
+    /// The machines under a grant, and the run that has it; empty for a person.
+    pub(super) held: HashMap<&'a str, &'a str>,
     /// What each pause holds: grants and requests.
     pub(super) paused: HashMap<String, (u32, u32)>,
     pub(super) plan: Plan,
@@ -52,7 +53,7 @@ impl<'a> Desk<'a> {
             board,
             limits: Vec::new(),
             machines: HashMap::new(),
-            held: HashSet::new(),
+            held: HashMap::new(),
             paused: HashMap::new(),
             plan: Plan::default(),
         };
@@ -220,8 +221,9 @@ impl<'a> Desk<'a> {
 
     fn count_grant(&mut self, request: &'a Disruption, machine: Option<&'a Machine>) {
         if let Some(machine) = machine
-            && self.held.insert(name(machine))
+            && let Entry::Vacant(free) = self.held.entry(name(machine))
         {
+            free.insert(&request.spec.run);
             let counted = request.status.as_ref().and_then(|status| status.counted.as_ref());
             self.board.grant(machine, counted);
         }

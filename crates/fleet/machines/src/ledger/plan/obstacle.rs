@@ -28,7 +28,11 @@ impl<'a> Desk<'a> {
     /// The first thing in the way; every limit in the way counts the request as waiting.
     pub(super) fn obstacle(&mut self, request: &'a Disruption, machine: &'a Machine) -> Option<Block> {
         let name = name(machine);
-        if self.held.contains(name) {
+        if let Some(holder) = self.held.get(name).copied() {
+            // What destroys is asked for beside the leave to disturb, by the same run: the machine is down for it already.
+            if request.spec.act.is_some() && !request.spec.run.is_empty() && request.spec.run == holder {
+                return self.radius(request, machine);
+            }
             let head = format!("machine {name} is already disturbed under another grant");
             return Some(Block {
                 by: format!("Machine/{name}"),

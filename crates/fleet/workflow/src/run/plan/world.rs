@@ -23,6 +23,8 @@ pub(crate) struct World {
     pub(crate) orders: BTreeMap<String, Arc<Order>>,
     /// The run's request for a grant; of a part of a run, that of the whole.
     pub(crate) disruption: Option<Arc<Disruption>>,
+    /// The run's request to destroy something on the machine.
+    pub(crate) destruction: Option<Arc<Disruption>>,
     /// All problems of the machine.
     pub(crate) problems: Vec<Arc<Problem>>,
     /// What keeps actors away from the machine.
@@ -89,6 +91,11 @@ pub(crate) fn grant_name(run: &Run) -> String {
         0 => run.name_any(),
         round => format!("{}.{round}", run.name_any()),
     }
+}
+
+/// The name of the request of a run to destroy something, in its present round.
+pub(crate) fn destruction_name(run: &Run) -> String {
+    format!("{}.destroy", grant_name(run))
 }
 
 impl World {

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use kube::ResourceExt as _;
-use muster_api::disruption::{DisruptionPhase, DisruptionSpec, Purpose};
+use muster_api::disruption::{Destruction, DisruptionPhase, DisruptionSpec, DisruptionStatus, Purpose};
 use muster_api::machine::Phase;
 use muster_api::workflow::{Run, WorkflowPurpose};
 use muster_api::{Disruption, MACHINE_LABEL};
 use muster_base::clock::elapsed;
 
 use super::super::hold;
-use super::super::plan::{Effect, World, grant_name};
+use super::super::plan::{Effect, World, destruction_name, grant_name};
 use super::{Progress, done, enter, failed};
 
 /// How long a grant outlasts the deadlines of the steps.
@@ -37,20 +37,22 @@ fn purpose(run: &Run, world: &World) -> Purpose {
     }
 }
 
-fn request(run: &Run, world: &World) -> Effect {
+/// The leave to disturb; with `act`, that to destroy something on a machine in `phase`.
+fn request(run: &Run, world: &World, act: Option<(Destruction, Phase)>) -> Effect {
     let steps = run.status.iter().flat_map(|status| &status.steps);
     let whole: Duration = steps.map(|step| super::super::plan::whole(&step.step)).sum();
     let until = world.now.checked_add((whole + GRANT_MARGIN).min(GRANT_MAX)).unwrap_or(world.now);
     let spec = DisruptionSpec {
         machine: run.spec.machine.clone(),
         purpose: purpose(run, world),
-        act: None,
-        phase: None,
+        act: act.map(|(act, _)| act),
+        phase: act.map(|(_, phase)| phase),
         run: run.name_any(),
         until,
         released: false,
     };
-    let mut request = Disruption::new(&grant_name(run), spec);
+    let name = if act.is_some() { destruction_name(run) } else { grant_name(run) };
+    let mut request = Disruption::new(&name, spec);
     request.labels_mut().insert(MACHINE_LABEL.to_owned(), run.spec.machine.clone());
     Effect::Disruption(Box::new(request))
 }
@@ -64,18 +66,53 @@ pub(super) fn disrupt(run: &Run, world: &World) -> Progress {
         };
     }
     let Some(asked) = &world.disruption else {
-        return Progress::Do(request(run, world), "asks for the disruption grant".to_owned());
+        return Progress::Do(request(run, world, None), "asks for the disruption grant".to_owned());
     };
     let status = asked.status.clone().unwrap_or_default();
     match status.phase {
-        DisruptionPhase::Waiting => Progress::Wait(match status.reason.as_str() {
-            "" => "the grant is asked for".to_owned(),
-            reason => format!("no grant yet: {reason}"),
-        }),
-        DisruptionPhase::Denied => failed(format!("the grant was denied: {}", status.reason)),
-        DisruptionPhase::Released => failed(format!("the grant is gone: {}", status.reason)),
         DisruptionPhase::Granted => granted(run, asked, world),
+        DisruptionPhase::Waiting | DisruptionPhase::Denied | DisruptionPhase::Released => refused(&status),
     }
+}
+
+/// Why nothing may begin under a request that is not granted.
+fn refused(status: &DisruptionStatus) -> Progress {
+    match (status.phase, status.reason.as_str()) {
+        (DisruptionPhase::Denied, reason) => failed(format!("the grant was denied: {reason}")),
+        (DisruptionPhase::Released, reason) => failed(format!("the grant is gone: {reason}")),
+        (DisruptionPhase::Waiting | DisruptionPhase::Granted, "") => {
+            Progress::Wait("the grant is asked for".to_owned())
+        }
+        (DisruptionPhase::Waiting | DisruptionPhase::Granted, reason) => {
+            Progress::Wait(format!("no grant yet: {reason}"))
+        }
+    }
+}
+
+/// What has to come before an order that destroys: leave for it, given to this run and for a machine that does not serve.
+pub(super) fn destroy(run: &Run, act: Destruction, world: &World) -> Option<Progress> {
+    if run.spec.parent.is_some() {
+        return Some(failed("nothing is destroyed by a run that is a part of another"));
+    }
+    let phase = world.machine.as_ref().and_then(|machine| machine.status.as_ref()).map(|status| status.phase);
+    let Some(phase @ (Phase::Disrupted | Phase::Quarantined | Phase::Failed)) = phase else {
+        let phase = phase.map_or("unknown", Phase::as_str);
+        return Some(failed(format!(
+            "the machine is {phase}: nothing is destroyed on one that is not Disrupted, Quarantined or Failed"
+        )));
+    };
+    let Some(asked) = &world.destruction else {
+        let asks = format!("asks for leave to {}", act.as_str());
+        return Some(Progress::Do(request(run, world, Some((act, phase))), asks));
+    };
+    let status = asked.status.clone().unwrap_or_default();
+    if status.phase != DisruptionPhase::Granted {
+        return Some(refused(&status));
+    }
+    let same = (asked.spec.act, asked.spec.phase) == (Some(act), Some(phase));
+    (!same).then(|| {
+        failed(format!("the leave was given for a machine in another state than {}", phase.as_str()))
+    })
 }
 
 /// A machine that serves is taken out of service; one that does not is as it is.
@@ -105,6 +142,10 @@ fn granted(run: &Run, asked: &Disruption, world: &World) -> Progress {
 pub(super) fn release(run: &Run, world: &World) -> Progress {
     if run.spec.parent.is_some() {
         return done("the grant belongs to the run it is a part of");
+    }
+    if let Some(asked) = world.destruction.as_ref().filter(|asked| !asked.spec.released) {
+        let gives = "gives the leave to destroy back".to_owned();
+        return Progress::Do(Effect::Release(asked.name_any()), gives);
     }
     match &world.disruption {
         None => done("there was no grant"),

@@ -9,7 +9,7 @@ use muster_api::{MACHINE_LABEL, Order};
 
 use super::super::hold;
 use super::super::plan::{Effect, World};
-use super::{Progress, done, failed, is_granted};
+use super::{Progress, done, failed, grant, is_granted};
 
 fn phase(order: &Order) -> OrderPhase {
     order.status.as_ref().map(|status| status.phase).unwrap_or_default()
@@ -53,6 +53,12 @@ pub(super) fn order(run: &Run, step: &StepStatus, fence: i64, world: &World) -> 
             template.verb.as_str()
         ));
     }
+    if let Some(act) = template.verb.destroys()
+        && !world.orders.contains_key(&order_name(run, step))
+        && let Some(first) = grant::destroy(run, act, world)
+    {
+        return first;
+    }
     let role = world.role.as_ref().map(|role| role.spec.clone()).unwrap_or_default();
     if role.runtime == Runtime::None && template.arguments.service == Some(Service::Containerd) {
         return done("the role needs no container runtime");
@@ -81,7 +87,8 @@ fn complete(verb: Verb, mut arguments: Arguments, role: &MachineRoleSpec) -> Arg
         | Verb::SetBootDevice
         | Verb::InsertMedia
         | Verb::EjectMedia
-        | Verb::IdentifyLed => {}
+        | Verb::IdentifyLed
+        | Verb::EraseDisks => {}
     }
     arguments
 }

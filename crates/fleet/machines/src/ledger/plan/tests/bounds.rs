@@ -205,6 +205,29 @@ fn what_destroys_needs_the_machine_in_the_phase_it_names() {
     assert_eq!(decided(&plan), ["run-m1: Denied: spec.phase: machine m1 is Healthy, not Failed"]);
 }
 
+#[test]
+fn what_destroys_on_a_machine_that_is_disturbed_is_for_the_run_that_disturbs_it() {
+    let machines = machines("m1=Disrupted");
+    let mut held = request("m1");
+    held.spec.run = "mine".to_owned();
+    let budgets = [budget("a", site("a"), Some(1), None)];
+    let erase = |run: &str| {
+        let mut erase = erasure("m1", Phase::Disrupted);
+        erase.metadata.name = Some(format!("erase-{run}"));
+        erase.spec.run = run.to_owned();
+        erase
+    };
+    let mut given = Given::new(&[held], &machines, &budgets);
+    assert_eq!(given.settle(), ["run-m1: Granted: granted"]);
+    given.requests.extend([erase("other"), erase("mine"), erase("")]);
+    let told = given.settle();
+    assert!(told.contains(&"erase-mine: Granted: granted".to_owned()), "{told:?}");
+    for other in ["other", ""] {
+        let waits = format!("erase-{other}: Waiting: machine m1 is already disturbed under another grant");
+        assert!(told.contains(&waits), "{told:?}");
+    }
+}
+
 /// A decommission was done, its set of machines is empty by now, and it is started again.
 #[test]
 fn diskerase_replay_an_empty_set_of_targets_touches_nothing() {

@@ -314,21 +314,22 @@ fn what_takes_the_machine_out_of_service_without_leave_is_refused() {
     story.settle();
     assert_eq!(story.done, ["claim", "let go"], "no order is given");
     assert!(story.status().message.contains("there is no grant"), "{}", story.status().message);
-    let cycle = step("empty", Action::Drain, 60);
     let release = || vec![step("release", Action::Release, 60)];
     let judge = |steps, finally| match crate::template::check(&workflow(steps, finally).spec) {
         Ok(()) => "fine".to_owned(),
         Err(error) => error.to_string().split(';').next().unwrap().to_owned(),
     };
-    assert_eq!(judge(vec![cycle.clone()], release()), "spec.steps[0]: this takes the machine out of service");
     let grant = step("grant", Action::Disrupt, 60);
-    assert_eq!(
-        judge(vec![grant.clone(), cycle.clone()], Vec::new()),
-        "spec.steps[1]: this takes the machine out of service"
-    );
-    assert_eq!(judge(vec![grant.clone(), cycle.clone()], release()), "fine");
-    let beside = Step { after: Some(Vec::new()), ..cycle };
-    assert_eq!(judge(vec![grant, beside], release()), "spec.steps[1]: this takes the machine out of service");
+    for action in [Action::Drain, Action::Retire] {
+        let end = step("end", action, 60);
+        let refused = |path: &str| format!("{path}: this takes the machine out of service");
+        assert_eq!(judge(vec![end.clone()], release()), refused("spec.steps[0]"));
+        assert_eq!(judge(vec![grant.clone(), end.clone()], Vec::new()), refused("spec.steps[1]"));
+        assert_eq!(judge(vec![grant.clone(), end.clone()], release()), "fine");
+        assert_eq!(judge(Vec::new(), vec![end.clone()]), refused("spec.finally[0]"));
+        let beside = Step { after: Some(Vec::new()), ..end };
+        assert_eq!(judge(vec![grant.clone(), beside], release()), refused("spec.steps[1]"));
+    }
     let wrong = Step { expression: "machin.x".into(), ..step("see", Action::Verify, 60) };
     assert!(
         judge(vec![wrong], Vec::new())
