@@ -255,7 +255,20 @@ fn towards(order: &Order, goals: &[(Verb, Power)], mut status: OrderStatus, worl
         None if power == Power::Changing => Decision::Wait(SEND_AGAIN),
         None => send(order, status, act, world.now),
         Some(sent) if sends_again(&status, sent, world) => send(order, status, act, world.now),
-        Some(sent) => Decision::Wait(poll(elapsed(sent.sent_at, world.now), world.settle)),
+        Some(sent) => {
+            let wait = poll(elapsed(sent.sent_at, world.now), world.settle);
+            let (act, at) = (sent.act.as_str(), sent.sent_at);
+            match sent.answer {
+                Some(_) => Decision::Wait(wait),
+                // The actor died between the record of the act and its answer.
+                None => {
+                    let power = power.as_str();
+                    let message =
+                        format!("whether {act} of {at} was sent is not known, and power is still {power}");
+                    waits(status, message, wait, world.now)
+                }
+            }
+        }
     }
 }
 

@@ -271,3 +271,19 @@ fn what_was_begun_is_brought_to_its_end_while_held_but_not_under_a_newer_fence()
     assert!(stale.end().starts_with("Failed uncertain: run r1 lost the machine"), "{}", stale.end());
     assert_eq!(stale.sent, ["Off"]);
 }
+
+#[test]
+fn a_shutdown_whose_sending_is_not_known_says_so_and_waits_without_sending_again() {
+    let mut story = story(Verb::Shutdown, Power::On);
+    story.answer = None;
+    story.see(0, Power::On).see(1, Power::On);
+    let known = story.status();
+    assert_eq!(known.phase, OrderPhase::Accepted);
+    let at = known.acts[0].sent_at;
+    assert_eq!(
+        known.message,
+        format!("whether Shutdown of {at} was sent is not known, and power is still On")
+    );
+    story.see(2, Power::On).see(20, Power::Off);
+    assert_eq!((story.sent.len(), story.end()), (1, "Done: power is Off".to_owned()));
+}
