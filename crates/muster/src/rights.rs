@@ -23,6 +23,35 @@ const READ: &[&str] = &["get", "list", "watch"];
 const LOOK: &[&str] = &["get", "list"];
 /// For objects that are created where there are none, and changed.
 const RENEW: &[&str] = &["get", "update"];
+/// The kinds that the machine database, the workflow manager and the management controllers' actor look at.
+const OF_MACHINES: &[&str] = &[
+    "sites",
+    "racks",
+    "machines",
+    "machineclaims",
+    "machineroles",
+    "hardwareprofiles",
+    "inventories",
+    "problems",
+    "disruptions",
+    "disruptionbudgets",
+    "pauses",
+    "ledgers",
+    "runs",
+];
+const OF_WORKFLOW: &[&str] = &[
+    "workflows",
+    "runs",
+    "runchunks",
+    "machines",
+    "inventories",
+    "problems",
+    "machineroles",
+    "orders",
+    "disruptions",
+    "pauses",
+];
+const OF_BMC: &[&str] = &["orders", "machines", "bmcreadings", "pauses"];
 
 fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> Rule {
     let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
@@ -55,45 +84,15 @@ fn fleet() -> Vec<Rule> {
     ]
 }
 
+/// What its users look at: a kind that one of them comes to need is watched for it too.
 fn reader() -> Vec<Rule> {
-    let kinds = &[
-        "sites",
-        "racks",
-        "machines",
-        "machineclaims",
-        "machineroles",
-        "hardwareprofiles",
-        "inventories",
-        "problems",
-        "disruptions",
-        "disruptionbudgets",
-        "pauses",
-        "ledgers",
-        "workflows",
-        "runs",
-        "runchunks",
-        "orders",
-        "bmcreadings",
-    ];
-    vec![rule(OURS, kinds, READ), rule("", &["nodes"], READ)]
+    let mut rules: Vec<Rule> =
+        [OF_MACHINES, OF_WORKFLOW, OF_BMC].iter().map(|kinds| rule(OURS, kinds, READ)).collect();
+    rules.push(rule("", &["nodes"], READ));
+    rules
 }
 
 fn machines() -> Vec<Rule> {
-    let kinds = &[
-        "sites",
-        "racks",
-        "machines",
-        "machineclaims",
-        "machineroles",
-        "hardwareprofiles",
-        "inventories",
-        "problems",
-        "disruptions",
-        "disruptionbudgets",
-        "pauses",
-        "ledgers",
-        "runs",
-    ];
     let statuses = &[
         "machines/status",
         "problems/status",
@@ -103,7 +102,7 @@ fn machines() -> Vec<Rule> {
         "ledgers/status",
     ];
     vec![
-        rule(OURS, kinds, LOOK),
+        rule(OURS, OF_MACHINES, LOOK),
         rule(OURS, statuses, &["update"]),
         rule(OURS, &["ledgers"], &["create"]),
         rule(OURS, &["disruptions"], &["delete"]),
@@ -116,20 +115,8 @@ fn machines() -> Vec<Rule> {
 }
 
 fn workflow() -> Vec<Rule> {
-    let kinds = &[
-        "workflows",
-        "runs",
-        "runchunks",
-        "machines",
-        "inventories",
-        "problems",
-        "machineroles",
-        "orders",
-        "disruptions",
-        "pauses",
-    ];
     vec![
-        rule(OURS, kinds, LOOK),
+        rule(OURS, OF_WORKFLOW, LOOK),
         rule(OURS, &["runs", "runchunks", "orders", "disruptions"], &["create"]),
         rule(OURS, &["disruptions", "runs"], &["patch"]),
         rule(OURS, &["runs/status", "runchunks/status", "workflows/status", "machines/status"], &["update"]),
@@ -180,7 +167,7 @@ fn doctor() -> Vec<Rule> {
 /// Obeys Orders for management controllers, and alone reads their credentials: those of one namespace, by name.
 fn bmc() -> Vec<Rule> {
     vec![
-        rule(OURS, &["orders", "machines", "bmcreadings", "pauses"], LOOK),
+        rule(OURS, OF_BMC, LOOK),
         rule(OURS, &["orders/status", "bmcreadings/status"], &["update"]),
         rule(OURS, &["bmcreadings"], &["create"]),
         rule("", &["secrets"], &["get"]),

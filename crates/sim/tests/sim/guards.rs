@@ -34,6 +34,16 @@ async fn empty_and_wildcard_targets_are_refused_with_the_field() {
         let said = refusal(&world, "Order", order).await;
         assert!(said.contains("spec.machine"), "{said}");
     }
+    for (arguments, expected) in [
+        (json!({}), "this verb needs arguments.disks"),
+        (json!({"disks": []}), "this verb needs arguments.disks"),
+        (json!({"disks": [""]}), "spec.arguments.disks[0]"),
+        (json!({"disks": ["S1", "*"]}), "spec.arguments.disks[1]"),
+    ] {
+        let order = json!({"machine": "m1", "verb": "EraseDisks", "arguments": arguments, "generation": 1, "run": "r", "step": "s", "attempt": 1});
+        let said = refusal(&world, "Order", order).await;
+        assert!(said.contains(expected), "{said}");
+    }
     let mut erase = json!({"machine": "m1", "purpose": "person", "act": "erase", "until": until});
     let said = refusal(&world, "Disruption", erase.clone()).await;
     assert!(said.contains("'act' and 'phase' belong together"), "{said}");
