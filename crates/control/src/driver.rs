@@ -65,6 +65,16 @@ pub trait Pass: Send + Sync + 'static {
     fn pass(&self, key: &Self::Key) -> impl Future<Output = Result<Outcome, Self::Error>> + Send;
 }
 
+/// For those who look at their objects in other ways too.
+impl<P: Pass> Pass for Arc<P> {
+    type Key = P::Key;
+    type Error = P::Error;
+
+    fn pass(&self, key: &P::Key) -> impl Future<Output = Result<Outcome, P::Error>> + Send {
+        P::pass(self, key)
+    }
+}
+
 /// How a pass is driven.
 #[derive(Clone, Debug)]
 pub struct Driver {

@@ -4,10 +4,13 @@ use std::any::{Any, TypeId};
 use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use futures::StreamExt as _;
 use kube::api::ListParams;
+use kube::core::ClusterResourceScope;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, Resource};
@@ -20,11 +23,14 @@ use tokio::time::Instant;
 use crate::ObjectKey;
 
 mod index;
+mod names;
 
 pub use index::Index;
 
 /// Objects of a page, as in the lists a watch begins with.
 const PAGE: u32 = 500;
+/// Objects of a page where only names and revisions are asked for.
+const PAGE_OF_NAMES: u32 = 2_000;
 
 /// What a watched type must be able to do.
 pub trait Watched:
@@ -59,12 +65,28 @@ pub struct Change<K> {
 
 type Handler<K> = Box<dyn Fn(&Change<K>) + Send + Sync>;
 
+/// An object as it was seen last.
+struct SeenObject<K> {
+    object: Arc<K>,
+    /// The number of the last look for what was missed that listed it, or after whose beginning it was seen.
+    listed: AtomicU64,
+}
+
+impl<K: Resource> SeenObject<K> {
+    fn revision(&self) -> u64 {
+        revision(&*self.object)
+    }
+}
+
 struct Inner<K> {
+    client: Client,
     api: Api<K>,
-    objects: RwLock<HashMap<ObjectKey, Arc<K>>>,
+    objects: RwLock<HashMap<ObjectKey, SeenObject<K>, RandomState>>,
     handlers: RwLock<Vec<Handler<K>>>,
     ready: watch::Sender<bool>,
-    /// When the last look for what was missed began.
+    /// Looks for what was missed that were begun.
+    looks: AtomicU64,
+    /// When the last of them began.
     looked: tokio::sync::Mutex<Option<Instant>>,
 }
 
@@ -83,10 +105,12 @@ impl<K> Clone for Informer<K> {
 impl<K: Watched> Informer<K> {
     fn start(client: Client, tasks: &Tasks, selection: Selection) -> Self {
         let inner = Arc::new(Inner {
-            api: Api::all(client),
+            api: Api::all(client.clone()),
+            client,
             objects: RwLock::default(),
             handlers: RwLock::default(),
             ready: watch::Sender::new(false),
+            looks: AtomicU64::new(0),
             looked: tokio::sync::Mutex::default(),
         });
         let informer = Self { inner, selection };
@@ -100,17 +124,19 @@ impl<K: Watched> Informer<K> {
 
     /// The object of that key, as last seen.
     pub fn get(&self, key: &ObjectKey) -> Option<Arc<K>> {
-        self.inner.objects.read().get(key).cloned()
+        self.inner.objects.read().get(key).map(|seen| Arc::clone(&seen.object))
     }
 
     /// Every object, as last seen.
     pub fn list(&self) -> Vec<Arc<K>> {
-        self.inner.objects.read().values().cloned().collect()
+        self.inner.objects.read().values().map(|seen| Arc::clone(&seen.object)).collect()
     }
 
     /// Every object that `wanted` picks.
     pub fn filtered(&self, wanted: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
-        self.inner.objects.read().values().filter(|object| wanted(object)).cloned().collect()
+        let objects = self.inner.objects.read();
+        let wanted = objects.values().filter(|seen| wanted(&seen.object));
+        wanted.map(|seen| Arc::clone(&seen.object)).collect()
     }
 
     /// Takes over what a request answered, so that what one wrote oneself is seen before the watch tells it, and also
@@ -121,6 +147,21 @@ impl<K: Watched> Informer<K> {
         }
     }
 
+    /// The object of that key as the API has it at this moment; that is taken over, for the watch may be behind.
+    ///
+    /// # Errors
+    /// Those of the request.
+    pub async fn read(&self, key: &ObjectKey) -> Result<Option<Arc<K>>, kube::Error>
+    where
+        K: Resource<Scope = ClusterResourceScope>,
+    {
+        match self.inner.api.get_opt(&key.name).await? {
+            Some(object) => self.saw(object),
+            None => self.remove(key),
+        }
+        Ok(self.get(key))
+    }
+
     /// Finds objects by a word that `key` reads from them; kept current as the informer is.
     pub fn index(&self, key: impl Fn(&K) -> Option<String> + Send + Sync + 'static) -> Index<K> {
         Index::over(self, key)
@@ -129,8 +170,8 @@ impl<K: Watched> Informer<K> {
     /// Calls `handler` at every change, and now for every object already seen. It must not block.
     pub fn on_change(&self, handler: impl Fn(&Change<K>) + Send + Sync + 'static) {
         let mut handlers = self.inner.handlers.write();
-        for (key, object) in &*self.inner.objects.read() {
-            handler(&Change { key: key.clone(), old: None, new: Some(Arc::clone(object)) });
+        for (key, seen) in &*self.inner.objects.read() {
+            handler(&Change { key: key.clone(), old: None, new: Some(Arc::clone(&seen.object)) });
         }
         handlers.push(Box::new(handler));
     }
@@ -163,18 +204,14 @@ impl<K: Watched> Informer<K> {
     }
 
     async fn look(&self, grace: Duration) -> Result<Vec<ObjectKey>, kube::Error> {
-        let before: Vec<Arc<K>> = self.list();
-        let fresh = self.revisions().await?;
-        let gone: Vec<Arc<K>> =
-            before.into_iter().filter(|object| !fresh.contains_key(&ObjectKey::of(&**object))).collect();
-        let behind: HashMap<ObjectKey, u64> =
-            fresh.into_iter().filter(|(key, revision)| self.is_behind(key, *revision)).collect();
+        let number = self.inner.looks.fetch_add(1, Ordering::SeqCst) + 1;
+        let behind = self.behind(number).await?;
+        let gone = self.not_listed(number);
         if behind.is_empty() && gone.is_empty() {
             return Ok(Vec::new());
         }
         tokio::time::sleep(grace).await;
-        let ended = gone.into_iter().filter(|object| self.is_as_seen(object)).map(|object| {
-            let key = ObjectKey::of(&*object);
+        let ended = gone.into_iter().filter(|(key, object)| self.is_as_seen(key, object)).map(|(key, _)| {
             self.remove(&key);
             key
         });
@@ -188,7 +225,7 @@ impl<K: Watched> Informer<K> {
             return Ok(missed);
         }
         // As they are now: what is as old as the grace time could not be written upon without conflict.
-        let mut params = Some(self.page());
+        let mut params = Some(self.page(PAGE));
         while let Some(page) = params.take() {
             let list = self.inner.api.list(&page).await?;
             params = next(page, list.metadata.continue_);
@@ -203,31 +240,46 @@ impl<K: Watched> Informer<K> {
         Ok(missed)
     }
 
-    /// What there is, by name and revision alone, page by page: the objects of a large fleet are not in memory twice.
-    async fn revisions(&self) -> Result<HashMap<ObjectKey, u64>, kube::Error> {
-        let mut found = HashMap::new();
-        let mut params = Some(self.page());
+    /// Lists what there is by name and revision alone, page by page, for the objects of a large fleet are not to be in
+    /// memory twice: what is seen is marked with the number of the look, what is not or in an older version is returned.
+    async fn behind(&self, number: u64) -> Result<Vec<(ObjectKey, u64)>, kube::Error> {
+        let (mut behind, mut params) = (Vec::new(), Some(self.page(PAGE_OF_NAMES)));
         while let Some(page) = params.take() {
-            let list = self.inner.api.list_metadata(&page).await?;
-            params = next(page, list.metadata.continue_);
-            found.extend(list.items.iter().map(|object| (ObjectKey::of(object), revision(object))));
+            let list = names::list(&self.inner.client, &K::url_path(&(), None), &page).await?;
+            params = next(page, list.metadata.continue_token);
+            let objects = self.inner.objects.read();
+            for item in list.items {
+                let (key, revision) = (item.metadata.key, item.metadata.revision);
+                match objects.get(&key) {
+                    Some(seen) if revision <= seen.revision() => seen.listed.store(number, Ordering::Relaxed),
+                    Some(seen) => {
+                        seen.listed.store(number, Ordering::Relaxed);
+                        behind.push((key, revision));
+                    }
+                    None => behind.push((key, revision)),
+                }
+            }
         }
-        Ok(found)
+        Ok(behind)
     }
 
-    fn page(&self) -> ListParams {
-        ListParams::default().labels(&self.selection.labels).fields(&self.selection.fields).limit(PAGE)
+    /// What was there before that look began and was not listed by it.
+    fn not_listed(&self, number: u64) -> Vec<(ObjectKey, Arc<K>)> {
+        let objects = self.inner.objects.read();
+        let unlisted = objects.iter().filter(|(_, seen)| seen.listed.load(Ordering::Relaxed) < number);
+        unlisted.map(|(key, seen)| (key.clone(), Arc::clone(&seen.object))).collect()
     }
 
-    fn is_as_seen(&self, object: &Arc<K>) -> bool {
-        self.get(&ObjectKey::of(&**object)).is_some_and(|now| Arc::ptr_eq(&now, object))
+    fn page(&self, limit: u32) -> ListParams {
+        ListParams::default().labels(&self.selection.labels).fields(&self.selection.fields).limit(limit)
+    }
+
+    fn is_as_seen(&self, key: &ObjectKey, object: &Arc<K>) -> bool {
+        self.get(key).is_some_and(|now| Arc::ptr_eq(&now, object))
     }
 
     fn is_behind(&self, key: &ObjectKey, fresh: u64) -> bool {
-        match self.get(key) {
-            Some(seen) => revision(&*seen) < fresh,
-            None => true,
-        }
+        self.inner.objects.read().get(key).is_none_or(|seen| seen.revision() < fresh)
     }
 
     async fn run(self) {
@@ -280,14 +332,19 @@ impl<K: Watched> Informer<K> {
     fn put(&self, object: K) {
         let key = ObjectKey::of(&object);
         let new = Arc::new(object);
-        let old = self.inner.objects.write().insert(key.clone(), Arc::clone(&new));
-        self.tell(&Change { key, old, new: Some(new) });
+        let old = {
+            let mut objects = self.inner.objects.write();
+            // Read under the lock: a look that began before this one was seen finds it, a later one has to list it.
+            let listed = AtomicU64::new(self.inner.looks.load(Ordering::SeqCst));
+            objects.insert(key.clone(), SeenObject { object: Arc::clone(&new), listed })
+        };
+        self.tell(&Change { key, old: old.map(|seen| seen.object), new: Some(new) });
     }
 
     fn remove(&self, key: &ObjectKey) {
         let old = self.inner.objects.write().remove(key);
-        if old.is_some() {
-            self.tell(&Change { key: key.clone(), old, new: None });
+        if let Some(SeenObject { object, .. }) = old {
+            self.tell(&Change { key: key.clone(), old: Some(object), new: None });
         }
     }
 

@@ -60,6 +60,11 @@ impl Metrics {
         }
     }
 
+    /// So many objects were looked at and needed nothing.
+    pub(crate) fn idle(&self, controller: &'static str, count: u64) {
+        self.passes.get_or_create(&Labels { controller }).inc_by(count);
+    }
+
     pub(crate) fn failed(&self, controller: &'static str) {
         self.failed.get_or_create(&Labels { controller }).inc();
     }

@@ -1,5 +1,6 @@
 //! The periodic look at everything, which should find nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -13,6 +14,9 @@ use crate::queue::{Cause, Queue};
 
 /// How long the watch may lag behind a fresh list before an object counts as missed.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// Objects that are looked at in one go.
+const AT_ONCE: usize = 256;
 
 type Round = Box<dyn Fn() -> BoxFuture<'static, Result<u64, kube::Error>> + Send + Sync>;
 
@@ -41,6 +45,38 @@ impl Sweep {
                 let missed = informer.missed(GRACE).await?;
                 for object in informer.list() {
                     queue.add(ObjectKey::of(&*object), Cause::Sweep);
+                }
+                Ok(missed.len() as u64)
+            }
+            .boxed()
+        }));
+        self
+    }
+
+    /// As [`Sweep::over`], for many objects of which few need anything: those that are `settled`, where the pass would find
+    /// nothing to do and nothing to wait for, are looked at here and do not go through the queue.
+    #[must_use]
+    pub fn over_unsettled<K: Watched>(
+        mut self,
+        informer: &Informer<K>,
+        queue: &Queue<ObjectKey>,
+        settled: impl Fn(&K) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        let (informer, queue, settled) = (informer.clone(), queue.clone(), Arc::new(settled));
+        let (controller, metrics) = (self.controller, self.metrics.clone());
+        self.rounds.push(Box::new(move || {
+            let (informer, queue, settled) = (informer.clone(), queue.clone(), Arc::clone(&settled));
+            let metrics = metrics.clone();
+            async move {
+                let missed = informer.missed(GRACE).await?;
+                for objects in informer.list().chunks(AT_ONCE) {
+                    let before = objects.len() as u64;
+                    let unsettled = objects.iter().filter(|object| !settled(object));
+                    let open =
+                        unsettled.map(|object| queue.add(ObjectKey::of(&**object), Cause::Sweep)).count();
+                    metrics.idle(controller, before - open as u64);
+                    // Others want to work too.
+                    tokio::task::yield_now().await;
                 }
                 Ok(missed.len() as u64)
             }

@@ -17,6 +17,8 @@ pub enum Watches {
     Intact,
     /// Those under way end, new ones are refused. Lists are served.
     Denied,
+    /// As if denied for one kind, by its plural name; all that are under way end once.
+    DeniedOf(&'static str),
 }
 
 /// How often what goes wrong, as probabilities of single requests.
@@ -92,7 +94,7 @@ impl Faults {
     pub fn set_watches(&self, watches: Watches) {
         let mut state = self.state.lock();
         state.watches = watches;
-        if watches == Watches::Denied {
+        if watches != Watches::Intact {
             std::mem::take(&mut state.cut).cancel();
         }
     }

@@ -64,7 +64,12 @@ impl Wire {
     async fn send(self, request: Request<Body>) -> Reply {
         let traffic = traffic(&request);
         let (watches, cut) = self.faults.watches();
-        if (traffic, watches) == (Traffic::Watch, Watches::Denied) {
+        let denied = match watches {
+            Watches::Intact => false,
+            Watches::Denied => true,
+            Watches::DeniedOf(plural) => request.uri().path().ends_with(&format!("/{plural}")),
+        };
+        if traffic == Traffic::Watch && denied {
             return unavailable();
         }
         let (fate, delay) = self.faults.throw(traffic);

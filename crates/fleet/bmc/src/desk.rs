@@ -66,19 +66,22 @@ struct Desk {
 }
 
 pub(crate) fn start(context: &Context) {
-    let desk = Desk {
+    let desk = Arc::new(Desk {
         context: context.clone(),
         orders: context.informers.of(),
         machines: context.informers.of(),
         open: Open::default(),
         events: Events::new(context.client.clone(), "muster-bmc", Arc::clone(&context.clock)),
-    };
+    });
     let queue = Queue::new();
     let (to, open) = (queue.clone(), Arc::clone(&desk.open));
     desk.orders.on_change(move |change| note(change, &open, &to));
     Sweep::new("bmc", context.config.sweep_every, context.metrics.clone())
         .refreshing(&desk.orders)
-        .over(&desk.machines, &queue)
+        .over_unsettled(&desk.machines, &queue, {
+            let desk = Arc::clone(&desk);
+            move |machine| desk.next_order(&machine.name_any()).is_none()
+        })
         .start(&context.tasks);
     Driver::new("bmc", context.metrics.clone()).workers(WORKERS).start(&context.tasks, &queue, desk);
 }

@@ -137,6 +137,11 @@ impl Claims {
         let ends = claim.metadata.deletion_timestamp.is_some();
         let text = &claim.spec.where_;
         let compiled = (!text.is_empty()).then(|| Expression::compile(text, VARIABLES));
+        let role = ObjectKey::cluster(&claim.spec.role);
+        if self.roles.get(&role).is_none() && !ends {
+            // A watch may be behind.
+            self.roles.read(&role).await?;
+        }
         let refusal = self.refusal(claim, compiled.as_ref()).filter(|_| !ends);
         let mut plan = self.plan(claim, compiled.as_ref().and_then(|compiled| compiled.as_ref().ok()));
         if refusal.is_some() {

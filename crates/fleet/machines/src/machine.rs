@@ -6,8 +6,9 @@ mod plan;
 use std::sync::Arc;
 
 use kube::Api;
-use kube::ResourceExt as _;
 use kube::api::PostParams;
+use kube::core::ClusterResourceScope;
+use kube::{Resource, ResourceExt as _};
 use muster_api::{HardwareProfile, Inventory, Machine, MachineRole, Rack, Site};
 use muster_control::{Cause, Driver, Informer, ObjectKey, Outcome, Pass, Queue, Sweep, Watched};
 
@@ -27,7 +28,7 @@ struct Intake {
 }
 
 pub(crate) fn start(context: &Context) {
-    let intake = Intake {
+    let intake = Arc::new(Intake {
         context: context.clone(),
         machines: context.informers.of(),
         sites: context.informers.of(),
@@ -36,7 +37,7 @@ pub(crate) fn start(context: &Context) {
         profiles: context.informers.of(),
         inventories: context.informers.of(),
         holders: Holders::default(),
-    };
+    });
     let queue = Queue::new();
     intake.wire(&queue);
     Sweep::new("machines", context.config.sweep_every, context.metrics.clone())
@@ -45,7 +46,10 @@ pub(crate) fn start(context: &Context) {
         .refreshing(&intake.roles)
         .refreshing(&intake.profiles)
         .refreshing(&intake.inventories)
-        .over(&intake.machines, &queue)
+        .over_unsettled(&intake.machines, &queue, {
+            let intake = Arc::clone(&intake);
+            move |machine| intake.is_settled(machine)
+        })
         .start(&context.tasks);
     Driver::new("machines", context.metrics.clone()).workers(4).start(&context.tasks, &queue, intake);
 }
@@ -112,17 +116,35 @@ impl Intake {
 }
 
 impl Intake {
-    /// Nothing is judged late that came in time and was not seen: a watch may be broken.
-    async fn read_anew(&self, key: &ObjectKey) -> Result<(), kube::Error> {
-        let client = &self.context.client;
-        if let Some(machine) = Api::<Machine>::all(client.clone()).get_opt(&key.name).await? {
-            self.machines.saw(machine);
-        }
-        if let Some(inventory) = Api::<Inventory>::all(client.clone()).get_opt(&key.name).await? {
-            self.inventories.saw(inventory);
-        }
-        Ok(())
+    fn plan(&self, machine: &Machine) -> plan::Plan {
+        plan::plan(machine, &self.world(machine))
     }
+
+    fn is_settled(&self, machine: &Machine) -> bool {
+        self.plan(machine).is_idle()
+    }
+
+    /// Reads the machine and what is said of it and by it anew: a watch may be behind or broken, and nothing is judged
+    /// late that came in time, nor missing that is there.
+    async fn read_anew(&self, key: &ObjectKey) -> Result<(), kube::Error> {
+        let Some(machine) = self.machines.read(key).await? else { return Ok(()) };
+        self.inventories.read(key).await?;
+        let spec = &machine.spec;
+        named(&self.sites, &spec.site).await?;
+        named(&self.racks, &spec.rack).await?;
+        named(&self.roles, &spec.role).await?;
+        named(&self.profiles, &spec.profile).await
+    }
+}
+
+async fn named<K>(informer: &Informer<K>, name: &str) -> Result<(), kube::Error>
+where
+    K: Watched + Resource<Scope = ClusterResourceScope>,
+{
+    if !name.is_empty() {
+        informer.read(&ObjectKey::cluster(name)).await?;
+    }
+    Ok(())
 }
 
 impl Pass for Intake {
@@ -137,12 +159,13 @@ impl Pass for Intake {
         self.profiles.ready().await;
         self.inventories.ready().await;
         let Some(mut machine) = self.machines.get(key) else { return Ok(Outcome::IDLE) };
-        if plan::is_overdue(&machine, self.context.clock.now()) {
+        let mut plan = self.plan(&machine);
+        if plan::is_overdue(&machine, self.context.clock.now()) || plan.refuses() {
             self.read_anew(key).await?;
-            machine = self.machines.get(key).unwrap_or(machine);
+            let Some(fresh) = self.machines.get(key) else { return Ok(Outcome::IDLE) };
+            machine = fresh;
+            plan = self.plan(&machine);
         }
-        let world = self.world(&machine);
-        let plan = plan::plan(&machine, &world);
         let outcome = match plan.status {
             None => Outcome::IDLE,
             Some(status) => {

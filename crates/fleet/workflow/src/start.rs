@@ -2,11 +2,14 @@
 
 mod plan;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use kube::Api;
 use kube::api::PostParams;
 use muster_api::workflow::Run;
 use muster_api::{Inventory, Machine, Problem, Workflow};
-use muster_control::{Cause, Driver, Informer, ObjectKey, Outcome, Pass, Queue, Sweep, is_conflict};
+use muster_control::{Cause, Driver, Index, Informer, ObjectKey, Outcome, Pass, Queue, Sweep, is_conflict};
 
 use crate::Context;
 
@@ -15,19 +18,22 @@ struct Starter {
     machines: Informer<Machine>,
     inventories: Informer<Inventory>,
     problems: Informer<Problem>,
+    problems_of: Index<Problem>,
     workflows: Informer<Workflow>,
     runs: Informer<Run>,
 }
 
 pub(crate) fn start(context: &Context) {
-    let starter = Starter {
+    let problems = context.informers.of::<Problem>();
+    let starter = Arc::new(Starter {
         context: context.clone(),
         machines: context.informers.of(),
         inventories: context.informers.of(),
-        problems: context.informers.of(),
+        problems_of: problems.index(|problem| Some(problem.spec.machine.clone())),
+        problems,
         workflows: context.informers.of(),
         runs: context.informers.of(),
-    };
+    });
     let queue = Queue::new();
     starter.wire(&queue);
     Sweep::new("starter", context.config.sweep_every, context.metrics.clone())
@@ -35,12 +41,41 @@ pub(crate) fn start(context: &Context) {
         .refreshing(&starter.problems)
         .refreshing(&starter.workflows)
         .refreshing(&starter.runs)
-        .over(&starter.machines, &queue)
+        .over_unsettled(&starter.machines, &queue, {
+            let starter = Arc::clone(&starter);
+            move |machine| matches!(starter.look(machine), Look::Idle)
+        })
         .start(&context.tasks);
     Driver::new("starter", context.metrics.clone()).workers(4).start(&context.tasks, &queue, starter);
 }
 
+/// What a machine calls for.
+enum Look {
+    /// This run.
+    Starts(Run),
+    /// Nothing for so long.
+    Waits(Duration),
+    /// Nothing.
+    Idle,
+}
+
 impl Starter {
+    fn look(&self, machine: &Machine) -> Look {
+        let key = ObjectKey::of(machine);
+        let (problems, workflows) = (self.problems_of.get(&key.name), self.workflows.list());
+        let world = plan::World {
+            inventory: self.inventories.get(&key).is_some_and(|inventory| inventory.status.is_some()),
+            problems: &problems,
+            workflows: &workflows,
+            now: self.context.clock.now(),
+        };
+        match (plan::plan(machine, &world), plan::hands_off(machine, world.now)) {
+            (Some(run), _) => Look::Starts(run),
+            (None, Some(left)) => Look::Waits(left),
+            (None, None) => Look::Idle,
+        }
+    }
+
     /// Keys are names of machines.
     fn wire(&self, queue: &Queue<ObjectKey>) {
         let to = queue.clone();
@@ -72,18 +107,11 @@ impl Pass for Starter {
         self.workflows.ready().await;
         self.runs.ready().await;
         let Some(machine) = self.machines.get(key) else { return Ok(Outcome::IDLE) };
-        let problems = self.problems.filtered(|problem| problem.spec.machine == key.name);
-        let world = plan::World {
-            inventory: self.inventories.get(key).is_some_and(|inventory| inventory.status.is_some()),
-            problems: &problems,
-            workflows: &self.workflows.list(),
-            now: self.context.clock.now(),
+        let run = match self.look(&machine) {
+            Look::Starts(run) => run,
+            Look::Waits(left) => return Ok(Outcome::IDLE.again_after(left)),
+            Look::Idle => return Ok(Outcome::IDLE),
         };
-        let idle = match plan::hands_off(&machine, world.now) {
-            Some(left) => Outcome::IDLE.again_after(left),
-            None => Outcome::IDLE,
-        };
-        let Some(run) = plan::plan(&machine, &world) else { return Ok(idle) };
         let name = run.metadata.name.clone().unwrap_or_default();
         if self.runs.get(&ObjectKey::cluster(&name)).is_some() {
             return Ok(Outcome::IDLE);

@@ -23,6 +23,13 @@ pub struct RemoveError {
     source: io::Error,
 }
 
+impl RemoveError {
+    /// Whether a process lives in it, or did a moment ago.
+    pub fn is_busy(&self) -> bool {
+        self.source.kind() == io::ErrorKind::ResourceBusy
+    }
+}
+
 impl Cgroups {
     pub fn new(parent: impl Into<String>) -> Self {
         Self { parent: parent.into(), mount: PathBuf::from("/sys/fs/cgroup") }

@@ -5,12 +5,14 @@ use std::time::Duration;
 use kube::api::{DeleteParams, PostParams};
 use kube::{Api, ResourceExt as _};
 use muster_api::claim::{CLAIMED_BY, MachineClaimSpec, Spread};
-use muster_api::condition::{self, ACCEPTED};
+use muster_api::condition::{self, ACCEPTED, Status};
 use muster_api::machine::{Bmc, MachineSpec};
+use muster_api::profile::HardwareProfileSpec;
 use muster_api::rack::RackSpec;
+use muster_api::role::MachineRoleSpec;
 use muster_api::site::SiteSpec;
-use muster_api::{Machine, MachineClaim, Rack, Site};
-use muster_sim::{Phase, World};
+use muster_api::{HardwareProfile, Machine, MachineClaim, MachineRole, Rack, Site};
+use muster_sim::{Phase, Watches, World};
 
 const LIFE: [Phase; 5] =
     [Phase::Registered, Phase::Inspecting, Phase::Provisioning, Phase::Probation, Phase::Healthy];
@@ -91,6 +93,42 @@ async fn what_another_machine_bears_is_refused_within_a_second_and_free_again_wh
             Err(format!("{counted:?}"))
         })
         .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_machine_names_is_looked_for_before_the_machine_is_refused() {
+    let params = PostParams::default();
+    for (seed, kind) in ["sites", "racks", "machineroles", "hardwareprofiles"].into_iter().enumerate() {
+        let world = World::build(60 + u64::try_from(seed).unwrap()).await;
+        world.fleet_faults().set_watches(Watches::DeniedOf(kind));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Api::<Site>::all(world.admin()).create(&params, &Site::new("a", SiteSpec::default())).await.unwrap();
+        let rack = Rack::new("r1", RackSpec { site: "a".into(), ..RackSpec::default() });
+        Api::<Rack>::all(world.admin()).create(&params, &rack).await.unwrap();
+        let role = MachineRole::new("late", MachineRoleSpec::default());
+        Api::<MachineRole>::all(world.admin()).create(&params, &role).await.unwrap();
+        let profile = HardwareProfile::new("large", HardwareProfileSpec::default());
+        Api::<HardwareProfile>::all(world.admin()).create(&params, &profile).await.unwrap();
+        let mut machine = bearing("m1", "S1", "redfish://h/1");
+        machine.spec.role = "late".into();
+        machine.spec.profile = "large".into();
+        let mut lost = machine.clone();
+        lost.metadata.name = Some("m2".into());
+        lost.spec.role = "never".into();
+        let machines: Api<Machine> = Api::all(world.admin());
+        machines.create(&params, &machine).await.unwrap();
+        machines.create(&params, &lost).await.unwrap();
+        answered(&world, "m2", "UnknownRole").await;
+        answered(&world, "m1", "Valid").await;
+        let refused = |machine: &Machine| {
+            let status = machine.status.clone().unwrap_or_default();
+            condition::find(&status.conditions, ACCEPTED)
+                .is_some_and(|verdict| verdict.status == Status::False)
+        };
+        let history = world.history::<Machine>();
+        let mut versions = history.iter().map(|seen| &seen.object).filter(|object| object.name_any() == "m1");
+        assert!(!versions.any(refused), "{kind}: refused for a moment");
+    }
 }
 
 async fn free_machines(world: &World, racks: usize, each: usize) {

@@ -10,7 +10,7 @@ use muster_api::disruption::Destruction;
 use muster_api::order::Verb;
 use muster_api::workflow::{Run, RunPhase, RunSpec, StepStatus};
 use muster_api::{Disruption, Machine, Order, RunChunk, Workflow};
-use muster_sim::{Phase, World};
+use muster_sim::{Phase, Watches, World};
 use muster_workflow::dry_run::{Ask, dry_run, recorded};
 use serde_json::{Value, json};
 
@@ -98,6 +98,23 @@ async fn world_with_workflows(seed: u64) -> World {
     })).await;
     healthy(&world, &["m0"]).await;
     world
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_begins_though_its_workflow_was_not_seen_yet() {
+    let world = World::build(49).await;
+    world.add_machine("m0", "site-a").await;
+    healthy(&world, &["m0"]).await;
+    world.fleet_faults().set_watches(Watches::DeniedOf("workflows"));
+    tokio::time::sleep(seconds(1)).await;
+    let check =
+        json!({"name": "kernel", "action": "order", "order": {"verb": "CheckKernel"}, "deadline": "1m"});
+    write(&world, "late", json!({"purpose": "person", "steps": [check]})).await;
+    start(&world, "r1", "late", &[]).await;
+    start(&world, "r2", "never", &[]).await;
+    let refused = ends(&world, "r2", RunPhase::Failed).await.status.unwrap();
+    assert_eq!(refused.message, "spec.workflow: there is no Workflow \"never\"; nothing is done");
+    ends(&world, "r1", RunPhase::Succeeded).await;
 }
 
 #[tokio::test(start_paused = true)]

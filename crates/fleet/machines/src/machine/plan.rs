@@ -43,6 +43,19 @@ pub(crate) struct Plan {
     pub(crate) overdue: Option<Phase>,
 }
 
+impl Plan {
+    /// Whether there is nothing to do and nothing to wait for.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.status.is_none() && self.look_again.is_none()
+    }
+
+    /// Whether it is about to be said that the machine does not stand as written.
+    pub(crate) fn refuses(&self) -> bool {
+        let conditions = self.status.as_ref().map_or(&[][..], |status| &status.conditions);
+        condition::find(conditions, ACCEPTED).is_some_and(|verdict| verdict.status == Status::False)
+    }
+}
+
 /// Decides the next status of `machine`.
 pub(crate) fn plan(machine: &Machine, world: &World) -> Plan {
     let old = machine.status.clone().unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kube::{Api, ResourceExt as _};
+use kube::ResourceExt as _;
 use muster_api::Problem;
 use muster_api::workflow::{Action, Run, RunChunk, RunPhase, StepStatus};
 use muster_brake::holds;
@@ -34,14 +34,7 @@ impl Runner {
         K: Watched + kube::Resource<DynamicType = (), Scope = kube::core::ClusterResourceScope>,
     {
         let key = ObjectKey::cluster(name);
-        if from == From::Seen || name.is_empty() {
-            return Ok(informer.get(&key));
-        }
-        let Some(object) = Api::<K>::all(self.context.client.clone()).get_opt(name).await? else {
-            return Ok(None);
-        };
-        informer.saw(object);
-        Ok(informer.get(&key))
+        if from == From::Seen || name.is_empty() { Ok(informer.get(&key)) } else { informer.read(&key).await }
     }
 
     pub(super) async fn world(&self, run: &Run, from: From) -> Result<World, kube::Error> {

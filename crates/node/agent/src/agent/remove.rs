@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use muster_base::clock::SharedClock;
 use prometheus_client::registry::Registry;
+use tokio::time::Instant;
 
 use super::metrics::Metrics;
 use super::{BuildError, supervised};
@@ -67,11 +68,12 @@ pub async fn remove(config: &Config, clock: &SharedClock) -> Result<(), RemoveEr
                 }
                 pods(Arc::new(Cri::new(&socket, cri::Limits::default()))).await?;
                 supervisor.stop().await?;
+                supervisor.end_shims(GRACE).await?;
             }
         }
         volumes(&config.data_dir.join("pods"))?;
         unmount_below(layout.dir())?;
-        Cgroups::new(config.cgroup_parent.clone()).remove_all()?;
+        remove_cgroups(&Cgroups::new(config.cgroup_parent.clone())).await?;
     }
     orders::restore_sysctls(&config.roots.proc, &config.data_dir.join("sysctl-before.json"))
         .map_err(RemoveError::Sysctls)
@@ -87,6 +89,19 @@ async fn pods(runtime: Arc<dyn Runtime>) -> Result<(), RuntimeError> {
         runtime.remove_sandbox(&sandbox.id).await?;
     }
     Ok(())
+}
+
+/// A process that was ended holds its cgroup for a moment more.
+async fn remove_cgroups(cgroups: &Cgroups) -> Result<(), cgroup::RemoveError> {
+    let deadline = Instant::now() + GRACE;
+    loop {
+        match cgroups.remove_all() {
+            Err(error) if error.is_busy() && Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            result => return result,
+        }
+    }
 }
 
 fn volumes(pods: &Path) -> Result<(), RemoveError> {

@@ -1,7 +1,9 @@
 //! One detached process: started in its own session, found again after our own restart, ended for sure.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -94,6 +96,14 @@ impl Identity {
         tokio::time::timeout(limit, gone).await.is_ok()
     }
 
+    /// Waits for its end by itself, and kills it after `grace`.
+    ///
+    /// # Errors
+    /// As [`Identity::end`].
+    pub(super) async fn gone_or_killed(self, grace: Duration) -> io::Result<()> {
+        if self.gone_within(grace).await { Ok(()) } else { self.end(grace).await }
+    }
+
     pub(super) fn save(self, path: &Path) -> io::Result<()> {
         let next = path.with_extension("next");
         fs::write(&next, serde_json::to_vec(&self)?)?;
@@ -107,6 +117,18 @@ impl Identity {
     }
 }
 
+/// The processes that have these two arguments side by side in their command line.
+pub(super) fn with_arguments(arguments: [&OsStr; 2]) -> Vec<Identity> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let bears = |pid: &i32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+        words.windows(2).any(|pair| pair == arguments.map(OsStrExt::as_bytes))
+    };
+    pids.filter(bears).filter_map(Identity::of).filter(|process| process.life() != Life::Gone).collect()
+}
+
 /// Takes the exit status of a child of ours; of an adopted process there is none to take.
 pub(super) fn reap(pid: i32) {
     use nix::sys::wait::{WaitPidFlag, waitpid};
@@ -117,7 +139,7 @@ pub(super) fn reap(pid: i32) {
 }
 
 /// Starts `program` in its own session, so that our death is not its own.
-pub(super) fn start(program: &Path, arguments: &[&std::ffi::OsStr], log: &Path) -> io::Result<Identity> {
+pub(super) fn start(program: &Path, arguments: &[&OsStr], log: &Path) -> io::Result<Identity> {
     let mut command = Command::new(program);
     let output = open_log(log)?;
     command.args(arguments).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
@@ -150,4 +172,36 @@ pub(super) fn tail(path: &Path, lines: usize) -> String {
     let text = String::from_utf8_lossy(&bytes);
     let all: Vec<&str> = text.lines().collect();
     all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn processes_are_found_by_their_arguments_and_waited_for_or_killed() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("c.sock");
+        let arguments = ["-address".as_ref(), socket.as_os_str()];
+        let run = |script: &str| {
+            let mut words: Vec<&OsStr> = vec!["-c".as_ref(), script.as_ref(), "shim".as_ref()];
+            words.extend(arguments);
+            start(Path::new("/bin/sh"), &words, &dir.path().join("log")).unwrap()
+        };
+        let pipe = dir.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let ends = run(&format!("read word < {}; exit 0", pipe.display()));
+        assert_eq!(with_arguments(arguments), [ends]);
+        let patience = Duration::from_secs(60);
+        let end = async {
+            tokio::task::yield_now().await;
+            fs::write(&pipe, "end\n").unwrap();
+        };
+        let (gone, ()) = tokio::join!(ends.gone_or_killed(patience), end);
+        gone.unwrap();
+        let stays = run(&format!("trap '' TERM; read word < {}", pipe.display()));
+        assert_eq!(with_arguments(arguments), [stays]);
+        stays.gone_or_killed(Duration::from_millis(50)).await.unwrap();
+        assert_eq!((stays.life(), with_arguments(arguments)), (Life::Gone, Vec::new()));
+    }
 }

@@ -172,8 +172,7 @@ impl Supervisor {
     pub async fn ensure_started(&self) -> Result<Started, ServiceError> {
         let mut state = self.state.lock().await;
         state.wanted = Wanted::Up;
-        state.process =
-            state.process.filter(|p| p.life() != Life::Gone).or_else(|| Identity::load(&self.layout.pid()));
+        state.process = state.process.filter(|p| p.life() != Life::Gone).or_else(|| self.of_a_former_life());
         let (process, started) = match state.process {
             Some(process) => (process, Started::Adopted),
             None => (self.start(&mut state)?, Started::Fresh),
@@ -193,7 +192,7 @@ impl Supervisor {
         let mut state = self.state.lock().await;
         state.wanted = Wanted::Up;
         state.restarts.clear();
-        state.process = state.process.or_else(|| Identity::load(&self.layout.pid()));
+        state.process = state.process.or_else(|| self.of_a_former_life());
         self.end(&mut state).await?;
         let process = self.start(&mut state)?;
         drop(state);
@@ -208,7 +207,7 @@ impl Supervisor {
     pub async fn stop(&self) -> Result<(), ServiceError> {
         let mut state = self.state.lock().await;
         state.wanted = Wanted::Down;
-        state.process = state.process.or_else(|| Identity::load(&self.layout.pid()));
+        state.process = state.process.or_else(|| self.of_a_former_life());
         self.end(&mut state).await?;
         let path = self.layout.pid();
         match fs::remove_file(&path) {
@@ -217,6 +216,27 @@ impl Supervisor {
             }
             Ok(()) | Err(_) => Ok(()),
         }
+    }
+
+    /// Waits until the shims of its containers, which end by themselves after those, are gone. The ones that are there
+    /// after `grace` are killed.
+    ///
+    /// # Errors
+    /// Such a process did not end.
+    pub async fn end_shims(&self, grace: Duration) -> Result<(), ServiceError> {
+        let socket = self.layout.socket();
+        for shim in process::with_arguments(["-address".as_ref(), socket.as_os_str()]) {
+            let gone = shim.gone_or_killed(grace).await;
+            gone.map_err(|source| ServiceError::End { pid: shim.pid, source })?;
+        }
+        Ok(())
+    }
+
+    /// One that was started before us. We may have died before its number was written down.
+    fn of_a_former_life(&self) -> Option<Identity> {
+        let config = self.layout.config();
+        let unwritten = || process::with_arguments(["-c".as_ref(), config.as_os_str()]).first().copied();
+        Identity::load(&self.layout.pid()).or_else(unwritten)
     }
 
     /// Whether it was started here once and never stopped by [`Supervisor::stop`]: then it is wanted, alive or not.

@@ -135,6 +135,11 @@ fn an_agent_that_starts_again_adopts_the_containerd_of_its_former_life() {
         let second_life = machine.another_supervisor();
         assert_eq!(second_life.ensure_started().await.unwrap(), Started::Adopted);
         assert_eq!(second_life.pid().await, first);
+        // That life ended between the start and the note of it.
+        std::fs::remove_file(machine.supervisor.layout().dir().join("pid.json")).unwrap();
+        let third_life = machine.another_supervisor();
+        assert_eq!(third_life.ensure_started().await.unwrap(), Started::Adopted);
+        assert_eq!(third_life.pid().await, first);
     });
 }
 

@@ -71,6 +71,10 @@ fn verdict(run: &Run, verdict: &Result<RunStatus, Refusal>, now: Timestamp) -> C
 
 pub(super) fn pending(run: &Run, world: &World, mut status: RunStatus) -> Plan {
     let judged = judge(run, world, &status);
+    if judged.is_err() && !world.fresh {
+        // What it names may just not have been seen yet.
+        return Plan { needs_fresh: true, ..Plan::default() };
+    }
     condition::set(&mut status.conditions, verdict(run, &judged, world.now));
     let mut frozen = match judged {
         Ok(frozen) => frozen,
