@@ -85,6 +85,30 @@ fn becomes_healthy(rack: &Rack, watch: &mut Watch) {
     }
 }
 
+#[test]
+#[ignore = "make test-slow runs it"]
+fn a_power_cycle_and_it_is_back_by_itself_with_what_it_keeps_on_its_disk() {
+    let rack = match Rack::build() {
+        Ok(rack) => rack,
+        Err(why) => return println!("could not run: {why}"),
+    };
+    rack.invite("muster.data=LABEL=muster", None);
+    let mut watch = Watch::start();
+    rack.boot_from_network();
+    becomes_healthy(&rack, &mut watch);
+    watch.tell();
+    let boot = rack.machine("/status/bootID");
+    let began = Instant::now();
+    println!("{}", rack.power("cycle"));
+    println!("from Healthy by a power cycle to Healthy: {:.1} s", began.elapsed().as_secs_f32());
+    assert_eq!(rack.sim.acts(), ["power 1", "power 0", "power 1"]);
+    assert_eq!(rack.machine("/status/phase"), "Healthy");
+    assert_ne!(rack.machine("/status/bootID"), boot, "it is another boot");
+    let requests = rack.cluster.get(&["certificatesigningrequests"]).unwrap();
+    assert_eq!(requests["items"].as_array().map(Vec::len), Some(1), "it needed no other token");
+    it_serves(&rack);
+}
+
 fn its_inventory_is_that_of_the_emulated_machine(rack: &Rack) {
     let inventory = rack.cluster.get(&["inventory", NAME]).unwrap();
     let text = |pointer: &str| inventory.pointer(pointer).and_then(Value::as_str).unwrap_or_default();

@@ -201,7 +201,7 @@ impl Executor {
 
     /// A real sandbox and container, seen running, then removed.
     async fn check_start(&self, order: &OrderSpec) -> Outcome {
-        ready::await_network(self.runtime.as_ref()).await;
+        ready::await_runtime(self.runtime.as_ref()).await;
         if let Err(error) = self.clear_checks().await {
             return Outcome::failed(&error);
         }

@@ -1,23 +1,30 @@
-//! When a start is worth trying: right after a node is registered its network is still being made, and no sandbox starts, nor
-//! ends, without it.
+//! When a start is worth trying: right after a node is registered its network is still being made, and right after a boot its
+//! runtime; without either no sandbox starts, nor ends.
 
 use std::time::Duration;
 
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, RuntimeErrorKind};
 
-/// How long a network may take to be made on a slow machine. The step that asks for the start has 120 s.
-const NETWORK_WITHIN: Duration = Duration::from_secs(30);
+/// How long both may take on a slow machine. The step that asks for the start has 120 s.
+const READY_WITHIN: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// Waits until the runtime says that its network is there. When it does not in time, or does not answer, the start itself
-/// tells what is wrong.
-pub(super) async fn await_network(runtime: &dyn Runtime) {
+/// Waits until the runtime answers and says that its network is there. When that does not come in time, or the runtime
+/// hangs, the start itself tells what is wrong.
+pub(super) async fn await_runtime(runtime: &dyn Runtime) {
     let waiting = async {
-        while runtime.status().await.is_ok_and(|status| !status.network.ready) {
+        while is_coming(runtime).await {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     };
-    if tokio::time::timeout(NETWORK_WITHIN, waiting).await.is_err() {
-        tracing::debug!("the network of this node is not there yet");
+    if tokio::time::timeout(READY_WITHIN, waiting).await.is_err() {
+        tracing::debug!("runtime and network of this node are not there yet");
+    }
+}
+
+async fn is_coming(runtime: &dyn Runtime) -> bool {
+    match runtime.status().await {
+        Ok(status) => !status.network.ready,
+        Err(error) => error.kind == RuntimeErrorKind::Unreachable,
     }
 }
