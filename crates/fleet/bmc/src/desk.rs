@@ -25,6 +25,7 @@ use crate::Context;
 use crate::address::Protocol;
 use crate::bmc::{Command, ReadError, Sent};
 use crate::line;
+use crate::pacing::Purpose;
 
 /// Tasks that carry out orders; each holds one machine for one request.
 const WORKERS: usize = 128;
@@ -166,7 +167,7 @@ impl Desk {
             Ok(line) => line,
             Err(error) => return Reached::Told(Seen::Nothing(error.to_string())),
         };
-        let Ok(turn) = self.context.gates.enter(&line.address.controller()).await else {
+        let Ok(turn) = self.context.gates.enter(&line.address.controller(), Purpose::Order).await else {
             return Reached::Crowded;
         };
         let seen = line.bmc.power().await;
@@ -196,7 +197,7 @@ impl Desk {
     ) -> Result<Outcome, DeskError> {
         let line = line::open(&self.context, machine, self.limit(order)).await;
         let turn = match &line {
-            Ok(line) => match self.context.gates.enter(&line.address.controller()).await {
+            Ok(line) => match self.context.gates.enter(&line.address.controller(), Purpose::Order).await {
                 Ok(turn) => Some(turn),
                 Err(_) => return Ok(Outcome::IDLE.again_after(CROWDED)),
             },

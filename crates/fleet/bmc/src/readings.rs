@@ -20,6 +20,7 @@ use self::plan::{Detail, Told};
 use crate::Context;
 use crate::bmc::{Read, ReadError};
 use crate::line;
+use crate::pacing::Purpose;
 
 const WORKERS: usize = 16;
 const CROWDED: Duration = Duration::from_secs(1);
@@ -79,7 +80,7 @@ impl Reader {
             Ok(line) => line,
             Err(error) => return Some(Err(error)),
         };
-        let turn = self.context.gates.enter(&line.address.controller()).await.ok()?;
+        let turn = self.context.gates.enter(&line.address.controller(), Purpose::Reading).await.ok()?;
         let power = line.bmc.power().await;
         let answered = !matches!(power, Err(ReadError::Silent(_)));
         turn.end(answered);
@@ -90,7 +91,10 @@ impl Reader {
         if !wants_detail {
             return Some(Ok(Told { power, detail: None }));
         }
-        let turn = self.context.gates.enter(&line.address.controller()).await.ok()?;
+        // The rest has time where an order waits for this controller.
+        let Ok(turn) = self.context.gates.enter(&line.address.controller(), Purpose::Reading).await else {
+            return Some(Ok(Told { power, detail: None }));
+        };
         let identity = line.bmc.identity().await;
         // Many controllers lack one or the other: what cannot be read stays as it was.
         let (sensors, events) = (line.bmc.sensors().await, line.bmc.events().await);
