@@ -56,6 +56,10 @@ pub(crate) struct NodeSpecView {
 
 muster_control::view!(NodeView: "", "v1", "Node", "nodes", kube::core::ClusterResourceScope);
 
+/// Runs that are carried on at one time. Most of a round is the wait until what it wrote is on disk, and those waits are
+/// shared: with few of them ten thousand runs wait for each other.
+const WORKERS: usize = 32;
+
 struct Runner {
     context: Context,
     runs: Informer<Run>,
@@ -113,7 +117,7 @@ pub(crate) fn start(context: &Context) {
         .refreshing(&runner.pauses)
         .over(&runner.runs, &queue)
         .start(&context.tasks);
-    Driver::new("runs", context.metrics.clone()).workers(4).start(&context.tasks, &queue, runner);
+    Driver::new("runs", context.metrics.clone()).workers(WORKERS).start(&context.tasks, &queue, runner);
 }
 
 fn is_unfinished(run: &Run) -> bool {
