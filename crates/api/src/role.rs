@@ -2,14 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use kube::CustomResource;
+use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::duration::GoDuration;
 
+mod content;
+
+pub use content::{
+    CONTENT_BYTES_MAX, FILES_MAX, File, FileFault, PACKAGES_MAX, Package, PackageFault, SERVICES_MAX,
+    ServiceFault, ServiceState, SystemService,
+};
+
 /// What has to be true of a machine that carries a role, and how it is proved before it serves.
-#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[kube(
     group = "muster.dev",
@@ -25,6 +32,10 @@ use crate::duration::GoDuration;
     printcolumn(name = "Healthy", type_ = "integer", json_path = ".status.phases.Healthy"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
+#[x_kube(validation = Rule::new("!has(self.files) || self.files.all(f, self.files.exists_one(g, g.path == f.path))").message("'files' has two of one path"))]
+#[x_kube(validation = Rule::new(content::unreserved()).message("'files' has one in a directory of /etc that decides who may become root, what root runs or what is installed"))]
+#[x_kube(validation = Rule::new(content::harmless()).message("'services' has one that ends or opens the machine when it is started"))]
+#[x_kube(validation = Rule::new("!has(self.services) || self.services.all(s, self.services.exists_one(t, t.name == s.name))").message("'services' has two of one name"))]
 pub struct MachineRoleSpec {
     /// Container runtime the role needs.
     #[serde(default)]
@@ -32,9 +43,28 @@ pub struct MachineRoleSpec {
     /// Features of the kernel that must be there (`overlayfs`, `br_netfilter`, `nf_tables`, `veth`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kernel_features: Vec<String>,
+    /// Packages of the distribution, `NAME` or `NAME=VERSION`. Missing ones are installed; what is installed is left alone,
+    /// and nothing is ever removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 128),
+        inner(
+            length(max = 256),
+            regex(pattern = r"^[a-z0-9][a-z0-9+.-]*[a-z0-9+.](=([0-9]+:)?[0-9][A-Za-z0-9.+~-]*)?$")
+        )
+    )]
+    pub packages: Vec<String>,
+    /// Files with settings. What stood in their place comes back when the node ends.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub files: Vec<File>,
     /// Kernel settings, by dotted name (`net.ipv4.ip_forward`).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sysctls: BTreeMap<String, String>,
+    /// Services of the system that run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub services: Vec<SystemService>,
     /// Labels of the Node.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub node_labels: BTreeMap<String, String>,
