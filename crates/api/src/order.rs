@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::disruption::Destruction;
-use crate::role::Taint;
+use crate::role::{File, SystemService, Taint};
 
 mod journal;
 
@@ -43,6 +43,9 @@ pub const OUTPUT_BYTES_MAX: usize = 4096;
 #[x_kube(validation = Rule::new("self.verb != 'SetBootDevice' || (has(self.arguments) && has(self.arguments.bootDevice))").message("this verb needs arguments.bootDevice"))]
 #[x_kube(validation = Rule::new("self.verb != 'InsertMedia' || (has(self.arguments) && has(self.arguments.media) && (self.arguments.media.startsWith('http://') || self.arguments.media.startsWith('https://')))").message("this verb needs arguments.media, an http or https URL"))]
 #[x_kube(validation = Rule::new("self.verb != 'EraseDisks' || (has(self.arguments) && has(self.arguments.disks) && size(self.arguments.disks) > 0)").message("this verb needs arguments.disks: an empty list does not mean all"))]
+#[x_kube(validation = Rule::new("self.verb != 'EnsurePackages' || (has(self.arguments) && has(self.arguments.packages) && size(self.arguments.packages) > 0)").message("this verb needs arguments.packages"))]
+#[x_kube(validation = Rule::new("self.verb != 'EnsureFiles' || (has(self.arguments) && has(self.arguments.files) && size(self.arguments.files) > 0)").message("this verb needs arguments.files"))]
+#[x_kube(validation = Rule::new("self.verb != 'EnsureServices' || (has(self.arguments) && has(self.arguments.services) && size(self.arguments.services) > 0)").message("this verb needs arguments.services"))]
 pub struct OrderSpec {
     /// Machine that is addressed: one, by name, never a pattern.
     #[x_kube(validation = Rule::new("self != '' && !self.contains('*')").message("must name exactly one Machine"))]
@@ -72,6 +75,12 @@ pub enum Verb {
     CheckKernel,
     /// Brings `arguments.sysctls` about and notes their former values.
     EnsureSysctls,
+    /// Installs those of `arguments.packages` that are missing. What is installed is left alone; nothing is removed.
+    EnsurePackages,
+    /// Brings `arguments.files` about and notes what stood in their place.
+    EnsureFiles,
+    /// Has `arguments.services` run, and notes those that did not before.
+    EnsureServices,
     /// Starts `arguments.service` unless it runs, and waits until it answers.
     StartService,
     /// Ends `arguments.service`, hung or not, starts it again and waits until it answers. Containers live on.
@@ -117,6 +126,9 @@ impl Verb {
         match self {
             Self::CheckKernel => "CheckKernel",
             Self::EnsureSysctls => "EnsureSysctls",
+            Self::EnsurePackages => "EnsurePackages",
+            Self::EnsureFiles => "EnsureFiles",
+            Self::EnsureServices => "EnsureServices",
             Self::StartService => "StartService",
             Self::RestartService => "RestartService",
             Self::RegisterNode => "RegisterNode",
@@ -139,6 +151,9 @@ impl Verb {
         match self {
             Self::CheckKernel
             | Self::EnsureSysctls
+            | Self::EnsurePackages
+            | Self::EnsureFiles
+            | Self::EnsureServices
             | Self::StartService
             | Self::RestartService
             | Self::RegisterNode
@@ -160,6 +175,9 @@ impl Verb {
     pub const fn is_disruptive(self) -> bool {
         match self {
             Self::EnsureSysctls
+            | Self::EnsurePackages
+            | Self::EnsureFiles
+            | Self::EnsureServices
             | Self::RestartService
             | Self::PowerOn
             | Self::PowerOff
@@ -182,13 +200,17 @@ impl Verb {
     /// [`Self::is_disruptive`], which is what a pause stops.
     pub const fn interrupts(self) -> bool {
         match self {
-            Self::RestartService
+            // The scripts of a package, and of what it brings up to date, may restart what runs.
+            Self::EnsurePackages
+            | Self::RestartService
             | Self::PowerOff
             | Self::Shutdown
             | Self::PowerCycle
             | Self::Reset
             | Self::EraseDisks => true,
             Self::EnsureSysctls
+            | Self::EnsureFiles
+            | Self::EnsureServices
             | Self::PowerOn
             | Self::SetBootDevice
             | Self::InsertMedia
@@ -206,6 +228,9 @@ impl Verb {
         match self {
             Self::EraseDisks => Some(Destruction::Erase),
             Self::EnsureSysctls
+            | Self::EnsurePackages
+            | Self::EnsureFiles
+            | Self::EnsureServices
             | Self::RestartService
             | Self::PowerOn
             | Self::PowerOff
@@ -236,7 +261,7 @@ pub enum Service {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Arguments {
-    /// Service to start or restart.
+    /// Service of the agent's own to start or restart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<Service>,
     /// Kernel features to look for.
@@ -245,6 +270,18 @@ pub struct Arguments {
     /// Kernel settings by dotted name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sysctls: BTreeMap<String, String>,
+    /// Packages of the distribution, `NAME` or `NAME=VERSION`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128), inner(length(max = 256)))]
+    pub packages: Vec<String>,
+    /// Files with settings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub files: Vec<File>,
+    /// Services of the system.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub services: Vec<SystemService>,
     /// Labels of the Node.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,

@@ -13,7 +13,7 @@ use kube::Client;
 use muster_agent::cgroup::Cgroups;
 use muster_agent::inventory::{Reporter, Roots};
 use muster_agent::node::{Facts, Keeper};
-use muster_agent::orders::{Desk, Disks, Executor, Ledger};
+use muster_agent::orders::{Desk, Disks, Executor, Ledger, RoleHands};
 use muster_agent::pod::{Context, Driver, Node, STARTING_MAX, Teller};
 use muster_agent::runtime::fake::{Fake, Health};
 use muster_agent::runtime::proto::DnsConfig;
@@ -105,6 +105,11 @@ impl Machine {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.parts.name
+    }
+
+    /// The directory that is its root; not all it does shows there.
+    pub fn root(&self) -> PathBuf {
+        self.parts.directory.join("root")
     }
 
     /// Its runtime.
@@ -205,6 +210,7 @@ impl Machine {
             proc: parts.directory.join("proc"),
             sysctl_note: parts.directory.join("sysctl-before.json"),
             logs_dir: parts.directory.join("logs"),
+            role: RoleHands::new(&parts.directory.join("root"), &parts.directory),
             disks: Disks { sys: parts.directory.join("sys/block"), dev: parts.directory.join("dev") },
         };
         let ledger = Ledger::open(&parts.directory.join("orders.json"))
@@ -296,7 +302,7 @@ fn roots(directory: &Path) -> Roots {
 /// As much of `/proc` as an inventory reads.
 fn write_roots(directory: &Path, machine: &str) -> std::io::Result<()> {
     let proc = directory.join("proc");
-    for below in ["proc/sys/kernel/random", "sys/class/dmi/id", "pods", "logs", "cgroup"] {
+    for below in ["proc/sys/kernel/random", "sys/class/dmi/id", "pods", "logs", "cgroup", "root/etc"] {
         std::fs::create_dir_all(directory.join(below))?;
     }
     std::fs::write(proc.join("sys/kernel/random/boot_id"), boot_id(machine))?;

@@ -28,18 +28,26 @@ fn order(name: &str, verb: Verb, service: Option<Service>, deadline: u64, attemp
     Step { order: Some(OrderTemplate { verb, arguments }), attempts, ..step(name, Action::Order, deadline) }
 }
 
+/// An order that may take long once it is begun; a silent agent shows as soon as with any other.
+fn slow(name: &str, verb: Verb, deadline: u64) -> Step {
+    Step { pending: Some(GoDuration(Duration::from_secs(60))), ..order(name, verb, None, deadline, 2) }
+}
+
 /// A check that fails once may have been interrupted; one that fails three times tells of the machine.
 fn probation() -> Step {
     Step { attempts: 3, ..step("probation", Action::Probation, 120) }
 }
 
-/// Kernel features, kernel settings, runtime, node, probation.
+/// Kernel features, packages, files, kernel settings, services, runtime, node, probation.
 pub fn install_role() -> Workflow {
     let spec = WorkflowSpec {
         purpose: WorkflowPurpose::Provision,
         steps: vec![
             order("check-kernel", Verb::CheckKernel, None, 60, 1),
+            slow("packages", Verb::EnsurePackages, 60 * 60),
+            order("files", Verb::EnsureFiles, None, 60, 2),
             order("kernel-settings", Verb::EnsureSysctls, None, 60, 2),
+            slow("services", Verb::EnsureServices, 15 * 60),
             order("start-runtime", Verb::StartService, Some(Service::Containerd), 120, 3),
             order("register-node", Verb::RegisterNode, None, 60, 3),
             probation(),

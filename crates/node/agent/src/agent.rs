@@ -1,7 +1,7 @@
 //! The agent as a whole: built from a configuration, run as a set of tasks.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::image::{self, Importer};
 use crate::inventory::Reporter;
 use crate::logs::{Logs, ServeError, Server};
 use crate::node::{Facts, Keeper, Registration};
-use crate::orders::{Desk, Disks, Executor, Ledger, LedgerError};
+use crate::orders::{Desk, Disks, Executor, Ledger, LedgerError, RoleHands};
 use crate::pod::{Context, Driver, Node, STARTING_MAX, Teller};
 use crate::runtime::Runtime;
 use crate::runtime::cri::{self, Cri};
@@ -129,6 +129,7 @@ impl Agent {
             sysctl_note: config.data_dir.join("sysctl-before.json"),
             logs_dir: node.logs_dir.clone(),
             disks: Disks { sys: config.roots.sys.join("block"), ..Disks::default() },
+            role: RoleHands::new(Path::new("/"), &config.data_dir),
         });
         let ledger = Ledger::open(&config.data_dir.join("orders.json"))?;
         let desk =

@@ -19,14 +19,22 @@ use tokio_util::sync::CancellationToken;
 
 mod erase;
 mod execute;
+mod files;
 mod kernel;
 mod ledger;
+mod note;
+mod packages;
+mod program;
 mod ready;
+mod role;
+mod services;
 mod sysctl;
 
 pub use erase::Disks;
 pub use execute::{Executor, Outcome};
 pub use ledger::{Entry, Key, Ledger, LedgerError, Verdict};
+pub use role::RoleHands;
+pub use services::ServiceRestoreError;
 
 /// Carries orders out. [`Executor`] does so on this machine; a simulation does so on an imagined one.
 pub trait Execute: Send + Sync + 'static {

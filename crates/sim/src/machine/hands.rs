@@ -23,9 +23,12 @@ impl Execute for Hands {
             match order.verb {
                 Verb::CheckKernel => done(format!("{} features are there", order.arguments.features.len())),
                 Verb::EnsureSysctls => done(format!("{} changed", order.arguments.sysctls.len())),
+                Verb::EnsurePackages => done(format!("{} installed", order.arguments.packages.join(", "))),
+                Verb::EnsureServices => done(format!("{} run", order.arguments.services.len())),
                 Verb::EraseDisks => done(format!("{} disks are erased", order.arguments.disks.len())),
                 Verb::StartService | Verb::RestartService => self.start_runtime().await,
-                Verb::RegisterNode
+                Verb::EnsureFiles
+                | Verb::RegisterNode
                 | Verb::CheckContainerStart
                 | Verb::PowerOn
                 | Verb::PowerOff

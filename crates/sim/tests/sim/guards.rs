@@ -44,6 +44,15 @@ async fn empty_and_wildcard_targets_are_refused_with_the_field() {
         let said = refusal(&world, "Order", order).await;
         assert!(said.contains(expected), "{said}");
     }
+    for (verb, list) in
+        [("EnsurePackages", "packages"), ("EnsureFiles", "files"), ("EnsureServices", "services")]
+    {
+        for arguments in [json!({}), json!({list: []})] {
+            let order = json!({"machine": "m1", "verb": verb, "arguments": arguments, "generation": 1, "run": "r", "step": "s", "attempt": 1});
+            let said = refusal(&world, "Order", order).await;
+            assert!(said.contains(&format!("this verb needs arguments.{list}")), "{said}");
+        }
+    }
     let mut erase = json!({"machine": "m1", "purpose": "person", "act": "erase", "until": until});
     let said = refusal(&world, "Disruption", erase.clone()).await;
     assert!(said.contains("'act' and 'phase' belong together"), "{said}");
@@ -105,5 +114,39 @@ fn request(machine: &str) -> muster_api::disruption::DisruptionSpec {
         run: String::new(),
         until: "2027-01-01T00:00:00Z".parse().expect("a time"),
         released: false,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_role_brings_nothing_that_its_text_shows_to_be_wrong() {
+    let world = World::build(52).await;
+    let file = |path: &str, mode: &str| json!({"files": [{"path": path, "content": "x", "mode": mode}]});
+    let rows = [
+        (json!({"packages": ["chrony", "-y"]}), "spec.packages[1]"),
+        (json!({"packages": ["chrony-"]}), "spec.packages[0]"),
+        (json!({"packages": ["chrony=*"]}), "spec.packages[0]"),
+        (json!({"packages": vec!["chrony"; 129]}), "spec.packages"),
+        (file("/etc/shadow", "0644"), "spec.files[0].path"),
+        (file("/etc/app/../shadow", "0644"), "spec.files[0].path"),
+        (file("/usr/local/bin/x", "0644"), "spec.files[0].path"),
+        (file("/etc/sudoers.d/x", "0644"), "that decides who may become root"),
+        (file("/etc/cron.d/x", "0644"), "that decides who may become root"),
+        (file("/etc/app/x", "0755"), "spec.files[0].mode"),
+        (file("/etc/app/x", "0666"), "spec.files[0].mode"),
+        (json!({"files": [{"path": "/srv/x"}, {"path": "/srv/x"}]}), "'files' has two of one path"),
+        (json!({"files": [{"path": "/srv/x", "content": "x".repeat(32_769)}]}), "spec.files[0].content"),
+        (json!({"services": [{"name": "chrony"}]}), "spec.services[0].name"),
+        (json!({"services": [{"name": "--root=x.service"}]}), "spec.services[0].name"),
+        (json!({"services": [{"name": "systemd-poweroff.service"}]}), "ends or opens the machine"),
+        (json!({"services": [{"name": "a.service", "state": "stopped"}]}), "spec.services[0].state"),
+        (
+            json!({"services": [{"name": "a.service"}, {"name": "a.service", "state": "running"}]}),
+            "'services' has two of one name",
+        ),
+    ];
+    for (mut spec, expected) in rows {
+        spec["probation"] = json!({"duration": "10s"});
+        let said = refusal(&world, "MachineRole", spec.clone()).await;
+        assert!(said.contains(expected), "{spec}: {said}");
     }
 }

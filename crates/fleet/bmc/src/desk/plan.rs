@@ -85,6 +85,9 @@ fn goals(verb: Verb) -> &'static [(Verb, Power)] {
         | Verb::EraseDisks
         | Verb::CheckKernel
         | Verb::EnsureSysctls
+        | Verb::EnsurePackages
+        | Verb::EnsureFiles
+        | Verb::EnsureServices
         | Verb::StartService
         | Verb::RestartService
         | Verb::RegisterNode
@@ -114,6 +117,9 @@ fn command(order: &Order, act: Verb) -> Option<Command> {
         | Verb::EraseDisks
         | Verb::CheckKernel
         | Verb::EnsureSysctls
+        | Verb::EnsurePackages
+        | Verb::EnsureFiles
+        | Verb::EnsureServices
         | Verb::StartService
         | Verb::RestartService
         | Verb::RegisterNode

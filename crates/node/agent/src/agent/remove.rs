@@ -42,6 +42,10 @@ pub enum RemoveError {
     Cgroups(#[from] cgroup::RemoveError),
     #[error("cannot bring the former kernel settings back")]
     Sysctls(#[source] std::io::Error),
+    #[error("cannot bring the former files back")]
+    Files(#[source] std::io::Error),
+    #[error("cannot bring the former services back")]
+    Services(#[source] orders::ServiceRestoreError),
     #[error("cannot unmount {}", .path.display())]
     Mount {
         path: PathBuf,
@@ -50,8 +54,9 @@ pub enum RemoveError {
     },
 }
 
-/// Ends every pod, the runtime, and removes what they leave: volumes, mounts, cgroups, kernel settings. Images and
-/// logs stay in the data directory. Done twice, it changes nothing the second time.
+/// Ends every pod, the runtime, and removes what they leave: volumes, mounts, cgroups, services and files of the role, kernel
+/// settings. Images and logs stay in the data directory, and packages on the machine: they are removed by nobody but a person.
+/// Done twice, it changes nothing the second time.
 ///
 /// With a runtime that is not ours nothing is touched: its containers are its owner's matter.
 ///
@@ -75,6 +80,9 @@ pub async fn remove(config: &Config, clock: &SharedClock) -> Result<(), RemoveEr
         unmount_below(layout.dir())?;
         remove_cgroups(&Cgroups::new(config.cgroup_parent.clone())).await?;
     }
+    let role = orders::RoleHands::new(Path::new("/"), &config.data_dir);
+    role.restore_services().await.map_err(RemoveError::Services)?;
+    role.restore_files().map_err(RemoveError::Files)?;
     orders::restore_sysctls(&config.roots.proc, &config.data_dir.join("sysctl-before.json"))
         .map_err(RemoveError::Sysctls)
 }

@@ -11,6 +11,7 @@ use muster_base::clock::{SharedClock, elapsed};
 use muster_base::error::chain;
 
 use super::erase::{self, Disks};
+use super::role::RoleHands;
 use super::{kernel, ready, sysctl};
 use crate::cgroup::Cgroups;
 use crate::containerd::Bringup;
@@ -33,6 +34,8 @@ pub struct Executor {
     pub logs_dir: PathBuf,
     /// What may be erased.
     pub disks: Disks,
+    /// Where packages, files and services of a role go.
+    pub role: RoleHands,
 }
 
 /// How it ended.
@@ -78,7 +81,7 @@ impl Outcome {
         Self::Done { message: message.into(), output: String::new() }
     }
 
-    fn failed(error: &dyn std::error::Error) -> Self {
+    pub(super) fn failed(error: &dyn std::error::Error) -> Self {
         Self::Failed { message: chain(error), output: String::new() }
     }
 }
@@ -97,6 +100,9 @@ impl Executor {
         match order.verb {
             Verb::CheckKernel => self.check_kernel(&order.arguments),
             Verb::EnsureSysctls => self.sysctls(&order.arguments),
+            Verb::EnsurePackages => self.role.packages(&order.arguments).await,
+            Verb::EnsureFiles => self.role.files(&order.arguments).await,
+            Verb::EnsureServices => self.role.services(&order.arguments).await,
             Verb::StartService => self.start_service(&order.arguments).await,
             Verb::RestartService => self.restart_service(&order.arguments).await,
             Verb::RegisterNode => self.register(&order.arguments).await,

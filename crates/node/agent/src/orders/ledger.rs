@@ -2,14 +2,16 @@
 //! repeated, and still an effect happens once.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use muster_api::Order;
 use muster_api::order::OrderStatus;
 use serde::{Deserialize, Serialize};
+
+use super::note;
 
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
@@ -127,17 +129,8 @@ impl Ledger {
     }
 
     fn save(&self) -> Result<(), LedgerError> {
-        let write = || {
-            let dir = self.path.parent().unwrap_or(Path::new("/"));
-            fs::create_dir_all(dir)?;
-            let next = self.path.with_extension("next");
-            let mut file = File::create(&next)?;
-            file.write_all(&serde_json::to_vec(&self.book)?)?;
-            file.sync_all()?;
-            fs::rename(&next, &self.path)?;
-            File::open(dir)?.sync_all()
-        };
-        write().map_err(|source| LedgerError::Write { path: self.path.clone(), source })
+        note::save(&self.path, &self.book)
+            .map_err(|source| LedgerError::Write { path: self.path.clone(), source })
     }
 }
 

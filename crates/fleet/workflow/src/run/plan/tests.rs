@@ -271,6 +271,54 @@ fn an_installation_needs_no_grant_and_ends_healthy() {
     assert!(story.world.disruption.is_none());
 }
 
+#[test]
+fn a_role_without_packages_files_and_services_costs_no_order() {
+    let mut story = story(builtin::install_role(), Phase::Inspecting);
+    story.set_problem(State::Clear);
+    story.settle();
+    story.pass_seconds(10);
+    let orders: Vec<&str> = story.done.iter().filter_map(|done| done.strip_prefix("order r1.")).collect();
+    assert_eq!(
+        orders,
+        [
+            "check-kernel.1",
+            "kernel-settings.1",
+            "start-runtime.1",
+            "register-node.1",
+            "probation.1.container-start"
+        ]
+    );
+    let told = |name: &str| {
+        let steps = story.status().steps;
+        steps.into_iter().find(|step| step.step.name == name).unwrap().message
+    };
+    assert_eq!(told("packages"), "the role has no packages");
+    assert_eq!(told("files"), "the role has no files");
+    assert_eq!(told("services"), "the role has no services");
+}
+
+#[test]
+fn packages_are_brought_to_a_machine_that_serves_with_leave_only() {
+    let mut workflow = builtin::install_role();
+    workflow.spec.purpose = WorkflowPurpose::Person;
+    workflow.spec.steps.retain(|step| step.name == "packages");
+    let mut story = story(workflow, Phase::Healthy);
+    let mut role = MachineRoleSpec { packages: vec!["chrony".into()], ..MachineRoleSpec::default() };
+    story.world.role = Some(Arc::new(MachineRole::new("worker", role.clone())));
+    story.settle();
+    assert_eq!(
+        story.status().message,
+        "step packages: EnsurePackages takes a machine out of service that serves, and there is no grant: let a step of action disrupt come before"
+    );
+    assert!(story.done.iter().all(|done| !done.starts_with("order")), "{:?}", story.done);
+    // With nothing to install there is nothing to ask leave for.
+    role.packages.clear();
+    story.run = Run::new("r1", story.run.spec.clone());
+    story.world.role = Some(Arc::new(MachineRole::new("worker", role)));
+    story.settle();
+    assert_eq!(story.status().phase, RunPhase::Succeeded);
+}
+
 /// After a crash the same plan is made again from what stands: a round lost between its writing and its doing, or an
 /// effect done whose watch event has not come, changes neither the effects nor their number.
 #[test]

@@ -47,6 +47,11 @@ fn serves(world: &World) -> bool {
 
 pub(super) fn order(run: &Run, step: &StepStatus, fence: i64, world: &World) -> Progress {
     let Some(template) = &step.step.order else { return failed("the step has no order") };
+    let role = world.role.as_ref().map(|role| role.spec.clone()).unwrap_or_default();
+    let arguments = complete(template.verb, template.arguments.clone(), &role);
+    if let Some(what) = nothing(template.verb, &arguments) {
+        return done(format!("the role has no {what}"));
+    }
     if crate::template::disturbs(&step.step) && serves(world) && !is_granted(world) {
         return failed(format!(
             "{} takes a machine out of service that serves, and there is no grant: let a step of action disrupt come before",
@@ -59,11 +64,9 @@ pub(super) fn order(run: &Run, step: &StepStatus, fence: i64, world: &World) -> 
     {
         return first;
     }
-    let role = world.role.as_ref().map(|role| role.spec.clone()).unwrap_or_default();
     if role.runtime == Runtime::None && template.arguments.service == Some(Service::Containerd) {
         return done("the role needs no container runtime");
     }
-    let arguments = complete(template.verb, template.arguments.clone(), &role);
     obey(run, step, fence, &order_name(run, step), template.verb, arguments, world)
 }
 
@@ -71,7 +74,10 @@ pub(super) fn order(run: &Run, step: &StepStatus, fence: i64, world: &World) -> 
 fn complete(verb: Verb, mut arguments: Arguments, role: &MachineRoleSpec) -> Arguments {
     match verb {
         Verb::CheckKernel => arguments.features.extend(role.kernel_features.iter().cloned()),
+        Verb::EnsurePackages => arguments.packages.extend(role.packages.iter().cloned()),
+        Verb::EnsureFiles => arguments.files.extend(role.files.iter().cloned()),
         Verb::EnsureSysctls => arguments.sysctls.extend(role.sysctls.clone()),
+        Verb::EnsureServices => arguments.services.extend(role.services.iter().cloned()),
         Verb::RegisterNode => {
             arguments.labels.extend(role.node_labels.clone());
             arguments.taints.extend(role.node_taints.iter().cloned());
@@ -91,6 +97,16 @@ fn complete(verb: Verb, mut arguments: Arguments, role: &MachineRoleSpec) -> Arg
         | Verb::EraseDisks => {}
     }
     arguments
+}
+
+/// What there is none of, where that leaves the verb nothing to do: no order is given then.
+fn nothing(verb: Verb, arguments: &Arguments) -> Option<&'static str> {
+    let lists = [
+        (Verb::EnsurePackages, arguments.packages.is_empty(), "packages"),
+        (Verb::EnsureFiles, arguments.files.is_empty(), "files"),
+        (Verb::EnsureServices, arguments.services.is_empty(), "services"),
+    ];
+    lists.into_iter().find(|(of, is_empty, _)| *of == verb && *is_empty).map(|(.., what)| what)
 }
 
 /// Issues the order once and says what became of it.
