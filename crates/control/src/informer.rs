@@ -248,7 +248,7 @@ impl<K: Watched> Informer<K> {
             let list = names::list(&self.inner.client, &K::url_path(&(), None), &page).await?;
             params = next(page, list.metadata.continue_token);
             let objects = self.inner.objects.read();
-            for item in list.items {
+            for item in list.items.into_iter().flatten() {
                 let (key, revision) = (item.metadata.key, item.metadata.revision);
                 match objects.get(&key) {
                     Some(seen) if revision <= seen.revision() => seen.listed.store(number, Ordering::Relaxed),

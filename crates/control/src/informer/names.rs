@@ -13,7 +13,8 @@ use crate::ObjectKey;
 #[derive(Deserialize)]
 pub(super) struct List {
     pub(super) metadata: ListMeta,
-    pub(super) items: Vec<Item>,
+    /// kube-apiserver writes `null` where there are none.
+    pub(super) items: Option<Vec<Item>>,
 }
 
 #[derive(Deserialize)]
@@ -91,8 +92,12 @@ mod tests {
         let seen: Vec<(String, u64)> = list
             .items
             .into_iter()
+            .flatten()
             .map(|item| (item.metadata.key.to_string(), item.metadata.revision))
             .collect();
         assert_eq!(seen, [("a".to_owned(), 7), ("n/b".to_owned(), 0)]);
+        let none =
+            json!({"kind": "PartialObjectMetadataList", "metadata": {"resourceVersion": "9"}, "items": null});
+        assert!(serde_json::from_value::<List>(none).unwrap().items.is_none());
     }
 }

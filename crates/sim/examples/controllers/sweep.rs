@@ -2,6 +2,8 @@
 //! action upon it.
 
 use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
@@ -10,6 +12,7 @@ use kube::core::WatchEvent;
 use kube::{Api, Client};
 use muster_api::Machine;
 use muster_api::machine::Phase;
+use muster_base::task::Kind;
 use muster_control::Metrics;
 use muster_store::{Limits, Store};
 use prometheus_client::registry::Registry;
@@ -18,6 +21,10 @@ use serde_json::json;
 use crate::stage::{SETTLED_AFTER, Stage, anonymous_bytes, name};
 
 const CHANGES: usize = 100;
+/// Between two of them, so that the updates beside them come to something.
+const BETWEEN: Duration = Duration::from_millis(100);
+const UPDATES_A_MINUTE: u32 = 12_500;
+const UPDATES_AT_ONCE: usize = 16;
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(count: usize) -> Result<(), Box<dyn Error>> {
@@ -42,9 +49,50 @@ pub(crate) async fn run(count: usize) -> Result<(), Box<dyn Error>> {
         after.acted - before.acted,
         after.missed
     );
+    let others = Others::start(&stage, count);
     changes(&stage.client, count).await?;
+    others.tell();
     stage.tasks.drain(Duration::from_secs(10)).await?;
     Ok(())
+}
+
+/// Changes of other machines meanwhile, of what no controller decides by.
+struct Others {
+    begun: Instant,
+    done: Arc<AtomicUsize>,
+}
+
+impl Others {
+    fn start(stage: &Stage, count: usize) -> Self {
+        let done = Arc::new(AtomicUsize::new(0));
+        let (api, shutdown) = (Api::<Machine>::all(stage.client.clone()), stage.tasks.shutdown_token());
+        let counted = Arc::clone(&done);
+        stage.tasks.spawn(Kind::Service, "other changes", async move {
+            let every = tokio::time::interval(Duration::from_secs(60) / UPDATES_A_MINUTE);
+            let ticks =
+                futures::stream::unfold(every, |mut every| async move { Some((every.tick().await, every)) });
+            let updates = ticks.enumerate().for_each_concurrent(UPDATES_AT_ONCE, |(n, _)| {
+                let (api, done) = (api.clone(), Arc::clone(&counted));
+                async move {
+                    let label = Patch::Merge(json!({"metadata": {"labels": {"seen": n.to_string()}}}));
+                    match api.patch(&name(n * 7919 % count), &PatchParams::default(), &label).await {
+                        Ok(_) => drop(done.fetch_add(1, Ordering::Relaxed)),
+                        Err(error) => println!("an update failed: {error}"),
+                    }
+                }
+            });
+            shutdown.run_until_cancelled(updates).await;
+        });
+        Self { begun: Instant::now(), done }
+    }
+
+    fn tell(&self) {
+        let minutes = self.begun.elapsed().as_secs_f64() / 60.0;
+        println!(
+            "updates of other machines meanwhile: {:.0} a minute of {UPDATES_A_MINUTE} asked for",
+            self.done.load(Ordering::Relaxed) as f64 / minutes
+        );
+    }
 }
 
 /// From the answer to a change until its first consequence is seen, one machine after the other.
@@ -68,6 +116,7 @@ async fn changes(client: &Client, count: usize) -> Result<(), Box<dyn Error>> {
             }
         }
         times.push(begun.elapsed().as_secs_f64() * 1e3);
+        tokio::time::sleep(BETWEEN).await;
     }
     times.sort_unstable_by(f64::total_cmp);
     let at = |share: usize| times[(times.len() * share / 100).min(times.len() - 1)];
