@@ -52,7 +52,7 @@ pub(crate) fn start(context: &Context) {
 /// What a machine calls for.
 enum Look {
     /// This run.
-    Starts(Run),
+    Starts(Box<Run>),
     /// Nothing for so long.
     Waits(Duration),
     /// Nothing.
@@ -70,7 +70,7 @@ impl Starter {
             now: self.context.clock.now(),
         };
         match (plan::plan(machine, &world), plan::hands_off(machine, world.now)) {
-            (Some(run), _) => Look::Starts(run),
+            (Some(run), _) => Look::Starts(Box::new(run)),
             (None, Some(left)) => Look::Waits(left),
             (None, None) => Look::Idle,
         }

@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::TryStreamExt as _;
-use jiff::Timestamp;
 use kube::api::{ListParams, PostParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, ResourceExt as _};
 use muster_api::order::{OrderPhase, OrderStatus};
 use muster_api::workflow::{Run, RunPhase};
 use muster_api::{Order, Workflow};
+use muster_base::clock::SharedClock;
 use muster_base::task::Kind;
 use muster_control::{Informers, Metrics};
 use muster_store::{Config, Store};
@@ -31,9 +31,10 @@ pub(crate) async fn run(count: usize) -> Result<(), Box<dyn Error>> {
     stage.machines(count).await?;
     Api::<Workflow>::all(stage.client.clone()).create(&PostParams::default(), &workflow()?).await?;
     stage.controllers(&Metrics::default(), Duration::from_secs(900));
-    let (agents, shutdown) = (stage.client.clone(), stage.tasks.shutdown_token());
+    let (agents, clock) = (stage.client.clone(), SharedClock::clone(&stage.clock));
+    let shutdown = stage.tasks.shutdown_token();
     stage.tasks.spawn(Kind::Service, "the agents", async move {
-        if let Some(Err(error)) = shutdown.run_until_cancelled(answer_orders(agents)).await {
+        if let Some(Err(error)) = shutdown.run_until_cancelled(answer_orders(agents, clock)).await {
             println!("the agents gave up: {error}");
         }
     });
@@ -91,17 +92,17 @@ fn run_of(n: usize) -> Value {
 }
 
 /// Answers every order with success.
-async fn answer_orders(client: Client) -> Result<(), Box<dyn Error>> {
+async fn answer_orders(client: Client, clock: SharedClock) -> Result<(), Box<dyn Error>> {
     let orders: Api<Order> = Api::all(client);
     let seen = watcher(orders.clone(), watcher::Config::default()).default_backoff().applied_objects();
     seen.map_err(Box::<dyn Error>::from)
         .try_for_each_concurrent(AGENTS_AT_ONCE, |mut order| {
-            let orders = orders.clone();
+            let (orders, clock) = (orders.clone(), SharedClock::clone(&clock));
             async move {
                 if order.status.as_ref().is_some_and(|status| status.phase.is_final()) {
                     return Ok(());
                 }
-                let now = Some(Timestamp::now());
+                let now = Some(clock.now());
                 let done = OrderStatus {
                     phase: OrderPhase::Done,
                     started_at: now,
@@ -133,11 +134,11 @@ impl Ended {
             if change.old.as_deref().map(phase) == Some(new) {
                 return;
             }
-            match new {
-                RunPhase::Succeeded => counts.succeeded.fetch_add(1, Ordering::Relaxed),
-                new if new.is_final() => counts.failed.fetch_add(1, Ordering::Relaxed),
-                _ => return,
-            };
+            if new == RunPhase::Succeeded {
+                counts.succeeded.fetch_add(1, Ordering::Relaxed);
+            } else if new.is_final() {
+                counts.failed.fetch_add(1, Ordering::Relaxed);
+            }
         });
         ended
     }
