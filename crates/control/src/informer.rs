@@ -147,7 +147,8 @@ impl<K: Watched> Informer<K> {
         }
     }
 
-    /// The object of that key as the API has it at this moment; that is taken over, for the watch may be behind.
+    /// The object of that key as the API has it at this moment; that is taken over, for the watch may be behind. An empty
+    /// name names nothing.
     ///
     /// # Errors
     /// Those of the request.
@@ -155,6 +156,9 @@ impl<K: Watched> Informer<K> {
     where
         K: Resource<Scope = ClusterResourceScope>,
     {
+        if key.name.is_empty() {
+            return Ok(None);
+        }
         match self.inner.api.get_opt(&key.name).await? {
             Some(object) => self.saw(object),
             None => self.remove(key),

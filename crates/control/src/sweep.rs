@@ -37,20 +37,8 @@ impl Sweep {
 
     /// Lists the kind anew, takes over what the watch missed, and has every key looked at.
     #[must_use]
-    pub fn over<K: Watched>(mut self, informer: &Informer<K>, queue: &Queue<ObjectKey>) -> Self {
-        let (informer, queue) = (informer.clone(), queue.clone());
-        self.rounds.push(Box::new(move || {
-            let (informer, queue) = (informer.clone(), queue.clone());
-            async move {
-                let missed = informer.missed(GRACE).await?;
-                for object in informer.list() {
-                    queue.add(ObjectKey::of(&*object), Cause::Sweep);
-                }
-                Ok(missed.len() as u64)
-            }
-            .boxed()
-        }));
-        self
+    pub fn over<K: Watched>(self, informer: &Informer<K>, queue: &Queue<ObjectKey>) -> Self {
+        self.over_unsettled(informer, queue, |_| false)
     }
 
     /// As [`Sweep::over`], for many objects of which few need anything: those that are `settled`, where the pass would find

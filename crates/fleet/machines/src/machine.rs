@@ -6,9 +6,8 @@ mod plan;
 use std::sync::Arc;
 
 use kube::Api;
+use kube::ResourceExt as _;
 use kube::api::PostParams;
-use kube::core::ClusterResourceScope;
-use kube::{Resource, ResourceExt as _};
 use muster_api::{HardwareProfile, Inventory, Machine, MachineRole, Rack, Site};
 use muster_control::{Cause, Driver, Informer, ObjectKey, Outcome, Pass, Queue, Sweep, Watched};
 
@@ -130,21 +129,12 @@ impl Intake {
         let Some(machine) = self.machines.read(key).await? else { return Ok(()) };
         self.inventories.read(key).await?;
         let spec = &machine.spec;
-        named(&self.sites, &spec.site).await?;
-        named(&self.racks, &spec.rack).await?;
-        named(&self.roles, &spec.role).await?;
-        named(&self.profiles, &spec.profile).await
+        self.sites.read(&ObjectKey::cluster(&spec.site)).await?;
+        self.racks.read(&ObjectKey::cluster(&spec.rack)).await?;
+        self.roles.read(&ObjectKey::cluster(&spec.role)).await?;
+        self.profiles.read(&ObjectKey::cluster(&spec.profile)).await?;
+        Ok(())
     }
-}
-
-async fn named<K>(informer: &Informer<K>, name: &str) -> Result<(), kube::Error>
-where
-    K: Watched + Resource<Scope = ClusterResourceScope>,
-{
-    if !name.is_empty() {
-        informer.read(&ObjectKey::cluster(name)).await?;
-    }
-    Ok(())
 }
 
 impl Pass for Intake {

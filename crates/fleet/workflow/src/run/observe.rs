@@ -34,7 +34,10 @@ impl Runner {
         K: Watched + kube::Resource<DynamicType = (), Scope = kube::core::ClusterResourceScope>,
     {
         let key = ObjectKey::cluster(name);
-        if from == From::Seen || name.is_empty() { Ok(informer.get(&key)) } else { informer.read(&key).await }
+        match from {
+            From::Seen => Ok(informer.get(&key)),
+            From::Api => informer.read(&key).await,
+        }
     }
 
     pub(super) async fn world(&self, run: &Run, from: From) -> Result<World, kube::Error> {

@@ -117,14 +117,17 @@ impl Identity {
     }
 }
 
-/// The processes that have these two arguments side by side in their command line.
-pub(super) fn with_arguments(arguments: [&OsStr; 2]) -> Vec<Identity> {
+/// The processes of a program whose file is called so or begins so, with these two arguments side by side. Arguments alone
+/// would do for an editor or a search too.
+pub(super) fn of_program(name: &str, arguments: [&OsStr; 2]) -> Vec<Identity> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     let bears = |pid: &i32| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-        words.windows(2).any(|pair| pair == arguments.map(OsStrExt::as_bytes))
+        let file = words.first().and_then(|program| program.rsplit(|byte| *byte == b'/').next());
+        file.is_some_and(|file| file.starts_with(name.as_bytes()))
+            && words.windows(2).any(|pair| pair == arguments.map(OsStrExt::as_bytes))
     };
     pids.filter(bears).filter_map(Identity::of).filter(|process| process.life() != Life::Gone).collect()
 }
@@ -191,7 +194,8 @@ mod tests {
         let pipe = dir.path().join("pipe");
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
         let ends = run(&format!("read word < {}; exit 0", pipe.display()));
-        assert_eq!(with_arguments(arguments), [ends]);
+        assert_eq!(of_program("sh", arguments), [ends]);
+        assert_eq!(of_program("containerd-shim", arguments), []);
         let patience = Duration::from_secs(60);
         let end = async {
             tokio::task::yield_now().await;
@@ -200,8 +204,8 @@ mod tests {
         let (gone, ()) = tokio::join!(ends.gone_or_killed(patience), end);
         gone.unwrap();
         let stays = run(&format!("trap '' TERM; read word < {}", pipe.display()));
-        assert_eq!(with_arguments(arguments), [stays]);
+        assert_eq!(of_program("sh", arguments), [stays]);
         stays.gone_or_killed(Duration::from_millis(50)).await.unwrap();
-        assert_eq!((stays.life(), with_arguments(arguments)), (Life::Gone, Vec::new()));
+        assert_eq!((stays.life(), of_program("sh", arguments)), (Life::Gone, Vec::new()));
     }
 }

@@ -225,7 +225,7 @@ impl Supervisor {
     /// Such a process did not end.
     pub async fn end_shims(&self, grace: Duration) -> Result<(), ServiceError> {
         let socket = self.layout.socket();
-        for shim in process::with_arguments(["-address".as_ref(), socket.as_os_str()]) {
+        for shim in process::of_program("containerd-shim", ["-address".as_ref(), socket.as_os_str()]) {
             let gone = shim.gone_or_killed(grace).await;
             gone.map_err(|source| ServiceError::End { pid: shim.pid, source })?;
         }
@@ -235,7 +235,8 @@ impl Supervisor {
     /// One that was started before us. We may have died before its number was written down.
     fn of_a_former_life(&self) -> Option<Identity> {
         let config = self.layout.config();
-        let unwritten = || process::with_arguments(["-c".as_ref(), config.as_os_str()]).first().copied();
+        let unwritten =
+            || process::of_program("containerd", ["-c".as_ref(), config.as_os_str()]).first().copied();
         Identity::load(&self.layout.pid()).or_else(unwritten)
     }
 
