@@ -15,6 +15,7 @@ pub fn all() -> Vec<CustomResourceDefinition> {
         crate::Inventory::crd(),
         crate::BmcReading::crd(),
         crate::Problem::crd(),
+        crate::RepairPolicy::crd(),
         crate::Workflow::crd(),
         crate::workflow::Run::crd(),
         crate::RunChunk::crd(),

@@ -43,6 +43,9 @@ pub struct InventoryStatus {
     /// Kernel release.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub kernel: String,
+    /// Operating system image: what `/etc/os-release` calls it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub image: String,
     /// Processors.
     #[serde(default)]
     pub cpu: Cpu,

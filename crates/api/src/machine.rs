@@ -188,7 +188,7 @@ impl Phase {
             | (Provisioning, Probation | Failed)
             | (Probation, Healthy | Disrupted | Failed)
             | (Healthy, Disrupted)
-            | (Disrupted, Probation | Failed)
+            | (Disrupted, Probation | Failed | Quarantined)
             | (Failed, Inspecting | Provisioning | Disrupted | Quarantined)
             | (Quarantined, Inspecting | Provisioning) => true,
             (_, _) => false,

@@ -29,6 +29,9 @@ pub struct RackSpec {
     /// Site it stands in.
     #[x_kube(validation = Rule::new("self != ''").message("must name a Site"))]
     pub site: String,
+    /// Power feed it hangs on, where racks share one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub power: String,
     /// Where in the site, for people (`row 4, place 12`).
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub position: String,

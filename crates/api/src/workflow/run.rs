@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Step, WorkflowSpec};
 use crate::condition::Condition;
+use crate::repair::RepairRef;
 
 /// Steps a run keeps in its own status; a run of more keeps them in [`RunChunk`]s.
 pub const STEPS_MAX: usize = 500;
@@ -47,6 +48,10 @@ pub struct RunSpec {
     /// Episode of the problem.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub episode: Option<i64>,
+    /// The rung of a repair policy that it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("the rung of a Run never changes"))]
+    pub repair: Option<RepairRef>,
     /// Values for the workflow's parameters.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<String, String>,

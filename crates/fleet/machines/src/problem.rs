@@ -41,7 +41,8 @@ pub(crate) fn start(context: &Context) {
 fn verdict(problem: &Problem, known: bool, now: Timestamp) -> Condition {
     let machine = &problem.spec.machine;
     let (status, reason, message) = if known {
-        (Status::True, "Valid", "the machine is known".to_owned())
+        let text = if machine.is_empty() { "it is of many machines" } else { "the machine is known" };
+        (Status::True, "Valid", text.to_owned())
     } else {
         (
             Status::False,
@@ -72,7 +73,8 @@ impl Pass for Reception {
     async fn pass(&self, key: &ObjectKey) -> Result<Outcome, kube::Error> {
         self.machines.ready().await;
         let Some(problem) = self.problems.get(key) else { return Ok(Outcome::IDLE) };
-        let known = self.machines.get(&ObjectKey::cluster(&problem.spec.machine)).is_some();
+        let of_many = problem.spec.machine.is_empty();
+        let known = of_many || self.machines.get(&ObjectKey::cluster(&problem.spec.machine)).is_some();
         let wanted = verdict(&problem, known, self.context.clock.now());
         if !differs(&problem, &wanted) {
             return Ok(Outcome::IDLE);
