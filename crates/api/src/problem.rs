@@ -1,5 +1,7 @@
 //! What a doctor found.
 
+pub mod repair;
+
 use jiff::Timestamp;
 use kube::CustomResource;
 use kube::KubeSchema;

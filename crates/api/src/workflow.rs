@@ -31,16 +31,12 @@ pub use run::{
     doc = "What is to be done with a machine, step by step.",
     category = "muster",
     printcolumn(name = "Purpose", type_ = "string", json_path = ".spec.purpose"),
-    printcolumn(name = "Heals", type_ = "string", json_path = ".spec.heals"),
+    printcolumn(name = "Accepted", type_ = "string", json_path = ".status.conditions[?(@.type==\"Accepted\")].status"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 pub struct WorkflowSpec {
-    /// What its runs are for; `repair` runs start by themselves for the classes in `heals`.
+    /// What its runs are for. Which repair is started when, a RepairPolicy says.
     pub purpose: WorkflowPurpose,
-    /// Problem classes whose opening starts a run.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(max = 63)))]
-    pub heals: Vec<String>,
     /// What a run may be told, and what it must be told. A text of a step names it as `${parameters.NAME}`, an
     /// expression as `parameters.NAME`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -1,10 +1,12 @@
 //! The command line, as typed.
 
 pub(crate) mod bmc;
+pub(crate) mod fleet;
 pub(crate) mod history;
 pub(crate) mod intake;
 mod pause;
 mod run;
+pub(crate) mod sim;
 
 use std::path::PathBuf;
 
@@ -72,6 +74,12 @@ pub(crate) enum Command {
     /// Disruptions: who may disturb which machine, and who waits for what
     #[command(subcommand)]
     Disruption(DisruptionCommand),
+    /// The fleet as a whole
+    #[command(subcommand)]
+    Fleet(fleet::FleetCommand),
+    /// Rehearse the repair of a fleet that is imagined
+    #[command(subcommand)]
+    Sim(sim::SimCommand),
     /// Print the version
     Version,
     /// Print a completion script for a shell

@@ -5,10 +5,12 @@ mod controllers;
 mod disruption;
 mod doctor;
 mod down;
+mod fleet;
 mod history;
 mod machine;
 mod objects;
 mod run;
+mod sim;
 mod status;
 mod story;
 mod up;
@@ -21,6 +23,8 @@ use muster_base::clock::{SharedClock, SystemClock};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::history::HistoryCommand;
+use crate::cli::fleet::FleetCommand;
+use crate::cli::sim::SimCommand;
 use crate::cli::intake::{ClaimCommand, TokenCommand};
 use crate::cli::{Cli, Command, ConfigCommand, DisruptionCommand, MachineCommand, ProblemCommand};
 use crate::failure::Failure;
@@ -66,6 +70,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Disruption(DisruptionCommand::Budgets(args)) => {
             wait(objects::list::<DisruptionBudget>(args))
         }
+        Command::Fleet(FleetCommand::Report(args)) => wait(fleet::run(args)),
+        Command::Sim(SimCommand::Fleet(args)) => sim::fleet(&args),
         Command::Version => output::text(concat!("muster ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "muster", &mut std::io::stdout());

@@ -50,6 +50,7 @@ const OF_WORKFLOW: &[&str] = &[
     "orders",
     "disruptions",
     "pauses",
+    "repairpolicies",
 ];
 const OF_BMC: &[&str] = &["orders", "machines", "bmcreadings", "pauses"];
 
@@ -70,15 +71,17 @@ fn named(group: &str, resource: &str, names: Vec<String>, verbs: &[&str]) -> Rul
 
 fn fleet() -> Vec<Rule> {
     let workflows = muster_workflow::builtin::all().into_iter();
+    let policies = muster_workflow::builtin::repairs::policies().into_iter();
     vec![
         rule(
             "apiextensions.k8s.io",
             &["customresourcedefinitions"],
             &["get", "list", "watch", "create", "update"],
         ),
-        rule(OURS, &["machineroles", "workflows"], &["create"]),
+        rule(OURS, &["machineroles", "workflows", "repairpolicies"], &["create"]),
         named(OURS, "machineroles", vec![muster_machines::builtin::WORKER.to_owned()], RENEW),
         named(OURS, "workflows", workflows.map(|workflow| workflow.name_any()).collect(), RENEW),
+        named(OURS, "repairpolicies", policies.map(|policy| policy.name_any()).collect(), RENEW),
         rule("", &["namespaces"], &["create"]),
         rule("coordination.k8s.io", &["leases"], &["get", "create", "update"]),
     ]
@@ -120,6 +123,7 @@ fn workflow() -> Vec<Rule> {
         rule(OURS, &["runs", "runchunks", "orders", "disruptions"], &["create"]),
         rule(OURS, &["disruptions", "runs"], &["patch"]),
         rule(OURS, &["runs/status", "runchunks/status", "workflows/status", "machines/status"], &["update"]),
+        rule(OURS, &["repairpolicies/status"], &["update"]),
         // Containers of steps, and emptying a node; the eviction subresource honours disruption budgets.
         rule("", &["pods"], &["get", "list", "create", "delete"]),
         rule("", &["pods/eviction"], &["create"]),

@@ -37,6 +37,7 @@ fn fleet() -> Vec<Rule> {
         "disruptionbudgets/status",
         "pauses/status",
         "ledgers/status",
+        "repairpolicies/status",
     ];
     vec![
         rule(MUSTER, &["*"], &["get", "list", "watch"]),

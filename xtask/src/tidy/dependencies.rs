@@ -20,6 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("muster-doctor", SYSTEM),
     ("muster-bmc", FLEET),
     ("muster-history", SYSTEM),
+    ("muster-rehearsal", &["base", "api", "brake", "machines", "workflow", "doctor"]),
     ("muster", ALL),
     ("muster-sim", ALL),
     ("xtask", &[]),
@@ -46,6 +47,7 @@ const ALL: &[&str] = &[
     "doctor",
     "bmc",
     "history",
+    "rehearsal",
 ];
 
 /// Crates of others that may not come in, with what stands for them.

@@ -44,6 +44,10 @@ pub enum Action {
     Probation,
     /// Sets the machine Healthy.
     Healthy,
+    /// Sets the machine Quarantined, until a person decides.
+    Quarantine,
+    /// Tells a person, where the repair policy of the run says so.
+    Ticket,
     /// Sets the machine Retired, for good.
     Retire,
 }
@@ -66,6 +70,8 @@ impl Action {
             Self::Run => "run",
             Self::Probation => "probation",
             Self::Healthy => "healthy",
+            Self::Quarantine => "quarantine",
+            Self::Ticket => "ticket",
             Self::Retire => "retire",
         }
     }

@@ -8,7 +8,7 @@ use muster_base::clock::elapsed;
 
 /// One look at one thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Sign {
+pub enum Sign {
     /// It is as it should be.
     Good,
     /// It is not.
@@ -19,21 +19,21 @@ pub(crate) enum Sign {
 
 /// When a class of fault opens and clears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rule {
+pub struct Rule {
     /// Class of the fault.
-    pub(crate) class: &'static str,
+    pub class: &'static str,
     /// Part of the machine.
-    pub(crate) component: &'static str,
+    pub component: &'static str,
     /// Bad signs in a row that open it.
-    pub(crate) open_after: u32,
+    pub open_after: u32,
     /// Only good signs for so long clear it.
-    pub(crate) quiet: Duration,
+    pub quiet: Duration,
 }
 
 /// What is made of the signs of one rule.
 #[derive(Clone, Debug)]
-pub(crate) struct Diagnosis {
-    pub(crate) rule: Rule,
+pub struct Diagnosis {
+    pub rule: Rule,
     status: Option<ProblemStatus>,
     bad_in_a_row: u32,
     good_since: Option<Timestamp>,
@@ -41,17 +41,17 @@ pub(crate) struct Diagnosis {
 
 impl Diagnosis {
     /// Begins where the filed problem, if any, stands: a restart neither clears nor reopens.
-    pub(crate) fn new(rule: Rule, filed: Option<ProblemStatus>) -> Self {
+    pub fn new(rule: Rule, filed: Option<ProblemStatus>) -> Self {
         Self { rule, status: filed, bad_in_a_row: 0, good_since: None }
     }
 
     /// What should stand in the problem; `None` where there never was one.
-    pub(crate) fn status(&self) -> Option<&ProblemStatus> {
+    pub fn status(&self) -> Option<&ProblemStatus> {
         self.status.as_ref()
     }
 
     /// Takes a sign in.
-    pub(crate) fn take(&mut self, sign: &Sign, boot_id: &str, now: Timestamp) {
+    pub fn take(&mut self, sign: &Sign, boot_id: &str, now: Timestamp) {
         match sign {
             Sign::Unseen => self.good_since = None,
             Sign::Good => self.good(now),

@@ -8,6 +8,11 @@ mod config;
 mod confine;
 mod diagnosis;
 mod doctor;
+pub mod planner {
+    //! From single signs to a state, for whoever has the signs in memory: no I/O, and the time is an argument.
+
+    pub use crate::diagnosis::{Diagnosis, Rule, Sign};
+}
 mod readings;
 mod report;
 

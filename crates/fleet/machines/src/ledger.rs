@@ -4,7 +4,7 @@
 //! them grant (see [`round`]).
 
 mod books;
-mod plan;
+pub(crate) mod plan;
 mod round;
 
 use std::time::Duration;

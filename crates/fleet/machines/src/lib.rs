@@ -12,6 +12,7 @@ pub mod import;
 mod join;
 mod ledger;
 mod machine;
+pub mod planner;
 mod problem;
 mod profile;
 

@@ -1,6 +1,7 @@
 //! The workflows a first cluster needs. They are objects like any other and may be changed.
 
 pub mod power;
+pub mod repairs;
 
 use std::time::Duration;
 
@@ -12,8 +13,6 @@ use muster_control::install;
 
 /// Name of the workflow that makes a machine carry its role.
 pub const INSTALL_ROLE: &str = "install-role";
-/// Name of the workflow that restarts a container runtime that hangs or is gone.
-pub const RESTART_RUNTIME: &str = "restart-runtime";
 /// Name of the workflow that ends a machine's life.
 pub const RETIRE: &str = "retire";
 /// Name of the workflow that erases a machine's disks before it ends its life.
@@ -56,25 +55,6 @@ pub fn install_role() -> Workflow {
         ..WorkflowSpec::default()
     };
     Workflow::new(INSTALL_ROLE, spec)
-}
-
-/// Grant, cordon, restart, probation, back to service.
-pub fn restart_runtime() -> Workflow {
-    let spec = WorkflowSpec {
-        purpose: WorkflowPurpose::Repair,
-        heals: vec!["runtime.hung".to_owned(), "runtime.dead".to_owned()],
-        steps: vec![
-            step("grant", Action::Disrupt, 3600),
-            step("cordon", Action::Cordon, 60),
-            order("restart-runtime", Verb::RestartService, Some(Service::Containerd), 120, 3),
-            probation(),
-            step("uncordon", Action::Uncordon, 60),
-            step("healthy", Action::Healthy, 60),
-        ],
-        finally: vec![step("release", Action::Release, 60)],
-        ..WorkflowSpec::default()
-    };
-    Workflow::new(RESTART_RUNTIME, spec)
 }
 
 /// Approval, grant, cordon, drain, the end of the machine's life. Its record is kept.
@@ -126,17 +106,21 @@ fn retirement(name: &str, more: Vec<Parameter>, last: Vec<Step>) -> Workflow {
 /// All of them.
 pub fn all() -> Vec<Workflow> {
     let mut all = power::all();
-    all.extend([install_role(), restart_runtime(), retire(), retire_erased()]);
+    all.extend(repairs::workflows());
+    all.extend([install_role(), retire(), retire_erased()]);
     all
 }
 
-/// Brings the workflows; one that a person has changed stays as it is.
+/// Brings the workflows and the repair policies; what a person has changed stays as it is.
 ///
 /// # Errors
 /// Those of the requests.
 pub async fn ensure(client: &Client) -> Result<(), kube::Error> {
     for workflow in all() {
         install::builtin(client, workflow).await?;
+    }
+    for policy in repairs::policies() {
+        install::builtin(client, policy).await?;
     }
     Ok(())
 }

@@ -202,6 +202,8 @@ fn agree(run: &mut Run, world: &mut World) {
             | Action::Run
             | Action::Probation
             | Action::Healthy
+            | Action::Quarantine
+            | Action::Ticket
             | Action::Retire => {}
         }
     }

@@ -1,7 +1,7 @@
 //! Brings runs forward: observe, plan, write the plan down, do.
 
 pub(crate) mod call;
-mod container;
+pub(crate) mod container;
 pub(crate) mod effect;
 pub(crate) mod evict;
 mod freeze;
@@ -10,6 +10,7 @@ mod hold;
 mod observe;
 pub(crate) mod plan;
 mod render;
+mod rung;
 pub(crate) mod step;
 pub(crate) mod verdict;
 
@@ -19,7 +20,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::PostParams;
 use kube::{Api, ResourceExt as _};
 use muster_api::workflow::{Action, Run, RunChunk, RunPhase};
-use muster_api::{Disruption, Inventory, Machine, MachineRole, Order, Pause, Problem, Workflow};
+use muster_api::{
+    Disruption, Inventory, Machine, MachineRole, Order, Pause, Problem, RepairPolicy, Workflow,
+};
 use muster_control::{
     Acted, Cause, Driver, Index, Informer, Next, ObjectKey, Outcome, Pass, Queue, Sweep, is_conflict,
 };
@@ -34,24 +37,24 @@ use verdict::Expressions;
 
 /// What a run reads of a Node.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct NodeView {
-    pub(crate) metadata: ObjectMeta,
+pub struct NodeView {
+    pub metadata: ObjectMeta,
     #[serde(default)]
-    pub(crate) spec: NodeSpecView,
+    pub spec: NodeSpecView,
 }
 
 impl NodeView {
     /// A node of that name that takes pods.
-    pub(crate) fn named(name: &str) -> Self {
+    pub fn named(name: &str) -> Self {
         let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
         Self { metadata, spec: NodeSpecView::default() }
     }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-pub(crate) struct NodeSpecView {
+pub struct NodeSpecView {
     #[serde(default)]
-    pub(crate) unschedulable: bool,
+    pub unschedulable: bool,
 }
 
 muster_control::view!(NodeView: "", "v1", "Node", "nodes", kube::core::ClusterResourceScope);
@@ -74,6 +77,7 @@ struct Runner {
     problems: Informer<Problem>,
     problems_of: Index<Problem>,
     pauses: Informer<Pause>,
+    policies: Informer<RepairPolicy>,
     caller: Caller,
     evictions: Evictions,
     expressions: Expressions,
@@ -98,6 +102,7 @@ pub(crate) fn start(context: &Context) {
         problems_of: problems.index(|problem| Some(problem.spec.machine.clone())),
         problems,
         pauses: informers.of(),
+        policies: informers.of(),
         caller: Caller::new(&context.tasks),
         evictions: Evictions::default(),
         expressions: Expressions::default(),
@@ -115,6 +120,7 @@ pub(crate) fn start(context: &Context) {
         .refreshing(&runner.disruptions)
         .refreshing(&runner.problems)
         .refreshing(&runner.pauses)
+        .refreshing(&runner.policies)
         .over(&runner.runs, &queue)
         .start(&context.tasks);
     Driver::new("runs", context.metrics.clone()).workers(WORKERS).start(&context.tasks, &queue, runner);
@@ -207,6 +213,7 @@ impl Runner {
         self.disruptions.ready().await;
         self.problems.ready().await;
         self.pauses.ready().await;
+        self.policies.ready().await;
     }
 
     /// One round. Where a deadline seems to have passed, everything is read anew before that is believed.
@@ -269,6 +276,9 @@ impl Runner {
                 && (new.phase != RunPhase::Running || new.attempt != old.attempt || new.retry_at.is_some());
             if ended && old.step.action == Action::Webhook {
                 self.caller.forget(&step::key(run, old));
+            }
+            if ended && old.step.action == Action::Ticket {
+                self.caller.forget(&step::ticket::identity(run, old));
             }
             if ended && old.step.action == Action::Drain {
                 self.evictions.forget(&name);

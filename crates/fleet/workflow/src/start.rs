@@ -1,30 +1,42 @@
-//! Starts the runs that the state of a machine calls for.
+//! Starts the runs that the state of a machine calls for, and says on the machine why none is started.
 
-mod plan;
+pub(crate) mod plan;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use kube::Api;
 use kube::api::PostParams;
+use kube::{Api, ResourceExt as _};
+use muster_api::condition;
+use muster_api::problem::State;
 use muster_api::workflow::Run;
-use muster_api::{Inventory, Machine, Problem, Workflow};
-use muster_control::{Cause, Driver, Index, Informer, ObjectKey, Outcome, Pass, Queue, Sweep, is_conflict};
+use muster_api::{Condition, Inventory, Machine, Problem, RepairPolicy, Workflow};
+use muster_control::{
+    Cause, Change, Driver, Index, Informer, ObjectKey, Outcome, Pass, Queue, Sweep, is_conflict,
+};
+use parking_lot::Mutex;
 
 use crate::Context;
+use crate::repair::climb::{Opening, Tried};
+use crate::repair::policy;
+use crate::repair::rates::Book;
 
 struct Starter {
     context: Context,
     machines: Informer<Machine>,
     inventories: Informer<Inventory>,
     problems: Informer<Problem>,
+    /// By machine; those of many machines under no name.
     problems_of: Index<Problem>,
     workflows: Informer<Workflow>,
+    policies: Informer<RepairPolicy>,
     runs: Informer<Run>,
+    book: Arc<Mutex<Book>>,
 }
 
 pub(crate) fn start(context: &Context) {
     let problems = context.informers.of::<Problem>();
+    let book = Arc::default();
+    let told = policy::start(context, &book);
     let starter = Arc::new(Starter {
         context: context.clone(),
         machines: context.informers.of(),
@@ -32,48 +44,80 @@ pub(crate) fn start(context: &Context) {
         problems_of: problems.index(|problem| Some(problem.spec.machine.clone())),
         problems,
         workflows: context.informers.of(),
+        policies: context.informers.of(),
         runs: context.informers.of(),
+        book,
     });
     let queue = Queue::new();
+    starter.keep_book(&told);
     starter.wire(&queue);
     Sweep::new("starter", context.config.sweep_every, context.metrics.clone())
         .refreshing(&starter.inventories)
         .refreshing(&starter.problems)
         .refreshing(&starter.workflows)
+        .refreshing(&starter.policies)
         .refreshing(&starter.runs)
         .over_unsettled(&starter.machines, &queue, {
             let starter = Arc::clone(&starter);
-            move |machine| matches!(starter.look(machine), Look::Idle)
+            move |machine| starter.look(machine).is_idle()
         })
         .start(&context.tasks);
     Driver::new("starter", context.metrics.clone()).workers(4).start(&context.tasks, &queue, starter);
 }
 
-/// What a machine calls for.
-enum Look {
-    /// This run.
-    Starts(Box<Run>),
-    /// Nothing for so long.
-    Waits(Duration),
-    /// Nothing.
-    Idle,
+/// Notes a run in the book.
+fn note(book: &Mutex<Book>, change: &Change<Run>) {
+    let Some(run) = change.new.as_ref().or(change.old.as_ref()) else { return };
+    if run.spec.repair.is_some() {
+        let tried = change.new.as_deref().and_then(Tried::of);
+        book.lock().ran(&run.spec.problem, &run.name_any(), tried);
+    }
+}
+
+fn is_open(problem: &Problem) -> bool {
+    problem.status.as_ref().is_some_and(|status| status.state == State::Open)
 }
 
 impl Starter {
-    fn look(&self, machine: &Machine) -> Look {
+    fn look(&self, machine: &Machine) -> plan::Plan {
         let key = ObjectKey::of(machine);
-        let (problems, workflows) = (self.problems_of.get(&key.name), self.workflows.list());
-        let world = plan::World {
-            inventory: self.inventories.get(&key).is_some_and(|inventory| inventory.status.is_some()),
-            problems: &problems,
-            workflows: &workflows,
-            now: self.context.clock.now(),
-        };
-        match (plan::plan(machine, &world), plan::hands_off(machine, world.now)) {
-            (Some(run), _) => Look::Starts(Box::new(run)),
-            (None, Some(left)) => Look::Waits(left),
-            (None, None) => Look::Idle,
-        }
+        let inventory = self.inventories.get(&key);
+        let (problems, parents) = (self.problems_of.get(&key.name), self.problems_of.get(""));
+        let (workflows, policies) = (self.workflows.list(), self.policies.list());
+        let book = self.book.lock();
+        plan::plan(
+            machine,
+            &plan::World {
+                inventory: inventory.as_ref().and_then(|inventory| inventory.status.as_ref()),
+                problems: &problems,
+                parents: &parents,
+                workflows: &workflows,
+                policies: &policies,
+                book: &book,
+                now: self.context.clock.now(),
+            },
+        )
+    }
+
+    /// What was tried stands in the runs; when one ends, its policy tells anew what its rungs have fixed.
+    fn keep_book(&self, told: &Queue<ObjectKey>) {
+        let (book, told) = (Arc::clone(&self.book), told.clone());
+        self.runs.on_change(move |change| {
+            note(&book, change);
+            let ended = |run: &Option<Arc<Run>>| {
+                run.as_ref().is_some_and(|run| run.status.as_ref().is_some_and(|s| s.phase.is_final()))
+            };
+            let repair = change.new.as_ref().and_then(|run| run.spec.repair.as_ref());
+            if let Some(repair) = repair.filter(|_| ended(&change.old) != ended(&change.new)) {
+                told.add_after(ObjectKey::cluster(&repair.policy), policy::TOLD_EVERY);
+            }
+        });
+        let book = Arc::clone(&self.book);
+        self.problems.on_change(move |change| {
+            if let Some(last) = change.new.as_deref().and_then(Opening::of) {
+                book.lock().saw(&change.key.name, last);
+            }
+        });
     }
 
     /// Keys are names of machines.
@@ -82,10 +126,30 @@ impl Starter {
         self.machines.on_change(move |change| to.add(change.key.clone(), Cause::Watch));
         let to = queue.clone();
         self.inventories.on_change(move |change| to.add(change.key.clone(), Cause::Watch));
-        let to = queue.clone();
-        self.problems.on_change(move |change| {
-            if let Some(problem) = &change.new {
+        let (to, problems) = (queue.clone(), self.problems.clone());
+        let ill = Arc::new(move || {
+            for problem in problems.filtered(is_open) {
                 to.add(ObjectKey::cluster(&problem.spec.machine), Cause::Watch);
+            }
+        });
+        let (to, held) = (queue.clone(), Arc::clone(&ill));
+        self.problems.on_change(move |change| {
+            match change.new.as_ref().or(change.old.as_ref()).map(|problem| problem.spec.machine.as_str()) {
+                // Of many machines: whatever it held, or holds now.
+                Some("") => held(),
+                Some(machine) => to.add(ObjectKey::cluster(machine), Cause::Watch),
+                None => {}
+            }
+        });
+        self.policies.on_change(move |change| {
+            let judged = |policy: &Option<Arc<RepairPolicy>>| {
+                policy.as_ref().map(|policy| {
+                    let status = policy.status.as_ref();
+                    (policy.spec.clone(), status.map(|status| policy::is_accepted(&status.conditions)))
+                })
+            };
+            if judged(&change.old) != judged(&change.new) {
+                ill();
             }
         });
         let (to, machines) = (queue.clone(), self.machines.clone());
@@ -94,6 +158,32 @@ impl Starter {
                 to.add(ObjectKey::of(&*machine), Cause::Watch);
             }
         });
+    }
+
+    async fn begin(&self, run: &Run) -> Result<bool, kube::Error> {
+        let name = run.name_any();
+        if self.runs.get(&ObjectKey::cluster(&name)).is_some() {
+            return Ok(false);
+        }
+        match Api::<Run>::all(self.context.client.clone()).create(&PostParams::default(), run).await {
+            Err(error) if !is_conflict(&error) => Err(error),
+            Err(_) => Ok(false),
+            Ok(created) => {
+                self.runs.saw(created);
+                tracing::info!(run = name, machine = run.spec.machine, "a run was started");
+                Ok(true)
+            }
+        }
+    }
+
+    /// Somebody else may have written meanwhile; then the change of the machine has it looked at again.
+    async fn tell(&self, machine: &Machine, told: Condition) -> Result<(), kube::Error> {
+        let mut written = machine.clone();
+        condition::set(&mut written.status.get_or_insert_default().conditions, told);
+        let api = Api::<Machine>::all(self.context.client.clone());
+        let stands = api.replace_status(&machine.name_any(), &PostParams::default(), &written).await?;
+        self.machines.saw(stands);
+        Ok(())
     }
 }
 
@@ -105,25 +195,19 @@ impl Pass for Starter {
         self.inventories.ready().await;
         self.problems.ready().await;
         self.workflows.ready().await;
+        self.policies.ready().await;
         self.runs.ready().await;
         let Some(machine) = self.machines.get(key) else { return Ok(Outcome::IDLE) };
-        let run = match self.look(&machine) {
-            Look::Starts(run) => run,
-            Look::Waits(left) => return Ok(Outcome::IDLE.again_after(left)),
-            Look::Idle => return Ok(Outcome::IDLE),
-        };
-        let name = run.metadata.name.clone().unwrap_or_default();
-        if self.runs.get(&ObjectKey::cluster(&name)).is_some() {
-            return Ok(Outcome::IDLE);
+        let plan = self.look(&machine);
+        let mut acted = false;
+        if let Some(run) = &plan.run {
+            acted |= self.begin(run).await?;
         }
-        match Api::<Run>::all(self.context.client.clone()).create(&PostParams::default(), &run).await {
-            Err(error) if !is_conflict(&error) => Err(error),
-            Err(_) => Ok(Outcome::IDLE),
-            Ok(created) => {
-                self.runs.saw(created);
-                tracing::info!(run = name, machine = key.name, "a run was started");
-                Ok(Outcome::ACTED)
-            }
+        if let Some(told) = plan.told {
+            self.tell(&machine, told).await?;
+            acted = true;
         }
+        let outcome = if acted { Outcome::ACTED } else { Outcome::IDLE };
+        Ok(plan.look_again.map_or(outcome, |left| outcome.again_after(left)))
     }
 }

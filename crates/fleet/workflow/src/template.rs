@@ -59,7 +59,7 @@ impl TemplateError {
 
 /// Whether a step takes a machine out of service.
 pub(crate) fn disturbs(step: &Step) -> bool {
-    matches!(step.action, Action::Drain | Action::Retire)
+    matches!(step.action, Action::Drain | Action::Quarantine | Action::Retire)
         || step.order.as_ref().is_some_and(|order| order.verb.interrupts())
 }
 
@@ -119,7 +119,8 @@ fn granted(spec: &WorkflowSpec) -> Result<(), TemplateError> {
         .filter(|step| step.action == Action::Disrupt)
         .map(|step| step.name.as_str())
         .collect();
-    let needs_leave = |step: &Step| matches!(step.action, Action::Drain | Action::Retire);
+    let needs_leave =
+        |step: &Step| matches!(step.action, Action::Drain | Action::Quarantine | Action::Retire);
     for (index, _) in spec.steps.iter().enumerate().filter(|(_, step)| needs_leave(step)) {
         let has_leave = releases && leave.iter().any(|name| before[index].contains(name));
         if !has_leave {

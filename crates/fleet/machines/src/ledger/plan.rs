@@ -35,62 +35,62 @@ const KEPT_WHEN_OVER: Duration = Duration::from_secs(3600);
 
 /// How patient the ledger is.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Timing {
+pub struct Timing {
     /// How long a waiting request rests at first; later half the time it has waited.
-    pub(crate) look_again_every: Duration,
+    pub look_again_every: Duration,
     /// The same at most.
-    pub(crate) look_again_max: Duration,
+    pub look_again_max: Duration,
     /// After so long free places are kept for it.
-    pub(crate) kept_after: Duration,
+    pub kept_after: Duration,
 }
 
 /// Machines as they were read in this round; `None` is not there.
-pub(crate) type Fresh = BTreeMap<String, Option<Machine>>;
+pub type Fresh = BTreeMap<String, Option<Machine>>;
 
 /// What is decided upon.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct World<'a> {
+pub struct World<'a> {
     /// Every request there is.
-    pub(crate) requests: &'a [Disruption],
+    pub requests: &'a [Disruption],
     /// The machines as the watch shows them; it may be behind.
-    pub(crate) machines: &'a [Arc<Machine>],
-    pub(crate) fresh: &'a Fresh,
-    pub(crate) budgets: &'a [DisruptionBudget],
-    pub(crate) pauses: &'a [Pause],
-    pub(crate) sites: &'a BTreeSet<String>,
+    pub machines: &'a [Arc<Machine>],
+    pub fresh: &'a Fresh,
+    pub budgets: &'a [DisruptionBudget],
+    pub pauses: &'a [Pause],
+    pub sites: &'a BTreeSet<String>,
     /// Requests whose run is not there any more or over, with what became of it.
-    pub(crate) lost: &'a BTreeMap<String, String>,
-    pub(crate) now: Timestamp,
-    pub(crate) timing: Timing,
+    pub lost: &'a BTreeMap<String, String>,
+    pub now: Timestamp,
+    pub timing: Timing,
 }
 
 /// A status that is to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Decision {
-    pub(crate) request: String,
-    pub(crate) status: DisruptionStatus,
+pub struct Decision {
+    pub request: String,
+    pub status: DisruptionStatus,
 }
 
 /// Everything that differs from what stands.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Plan {
+pub struct Plan {
     /// Grants: to be written in the ledger's book first.
-    pub(crate) grants: Vec<Decision>,
+    pub grants: Vec<Decision>,
     /// What takes nothing from any budget.
-    pub(crate) decisions: Vec<Decision>,
-    pub(crate) budgets: Vec<(String, DisruptionBudgetStatus)>,
-    pub(crate) pauses: Vec<(String, PauseStatus)>,
+    pub decisions: Vec<Decision>,
+    pub budgets: Vec<(String, DisruptionBudgetStatus)>,
+    pub pauses: Vec<(String, PauseStatus)>,
     /// Requests that are over for long.
-    pub(crate) forget: Vec<String>,
+    pub forget: Vec<String>,
     /// Machines that have to be read anew before more can be said.
-    pub(crate) look_at: BTreeSet<String>,
-    pub(crate) look_again_at: Option<Timestamp>,
+    pub look_at: BTreeSet<String>,
+    pub look_again_at: Option<Timestamp>,
     /// There is more to decide at once.
-    pub(crate) more: bool,
+    pub more: bool,
 }
 
 /// Decides every request.
-pub(crate) fn plan(world: &World<'_>) -> Plan {
+pub fn plan(world: &World<'_>) -> Plan {
     let mut desk = desk::Desk::new(world);
     let mut requests: Vec<&Disruption> = world.requests.iter().collect();
     requests.sort_by_cached_key(|request| {

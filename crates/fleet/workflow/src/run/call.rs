@@ -28,15 +28,15 @@ const KEY_HEADER: &str = "idempotency-key";
 
 /// A call that is to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Call {
+pub struct Call {
     /// Run, step and attempt.
-    pub(crate) key: String,
-    pub(crate) webhook: WebhookTemplate,
+    pub key: String,
+    pub webhook: WebhookTemplate,
 }
 
 /// What became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub enum Answer {
     /// Nothing yet.
     UnderWay,
     /// It was answered.

@@ -20,14 +20,14 @@ const TAIL_BYTES: i64 = 1024;
 
 /// A pod that is to be created.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PodPlan {
-    pub(crate) name: String,
-    pub(crate) node: String,
-    pub(crate) key: String,
-    pub(crate) machine: String,
-    pub(crate) container: ContainerTemplate,
+pub struct PodPlan {
+    pub name: String,
+    pub node: String,
+    pub key: String,
+    pub machine: String,
+    pub container: ContainerTemplate,
     /// The node ends it after so many seconds.
-    pub(crate) seconds: u64,
+    pub seconds: u64,
 }
 
 fn pod(plan: &PodPlan) -> Value {

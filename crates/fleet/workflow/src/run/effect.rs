@@ -119,7 +119,7 @@ fn owned<K: Resource<DynamicType = ()>>(mut object: K, run: &Run) -> K {
 }
 
 /// The machine as the change leaves it.
-pub(crate) fn changed(
+pub fn changed(
     machine: &Machine,
     run: &Run,
     world: &World,

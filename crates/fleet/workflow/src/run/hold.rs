@@ -15,14 +15,16 @@ use super::step::Progress;
 /// What a step does to its machine; `None` for one that only gives something back.
 fn act(step: &StepStatus) -> Option<Act> {
     match step.step.action {
-        Action::Disrupt | Action::Cordon | Action::Drain | Action::Retire => Some(Act::Disrupts),
+        Action::Disrupt | Action::Cordon | Action::Drain | Action::Quarantine | Action::Retire => {
+            Some(Act::Disrupts)
+        },
         Action::Order => Some(step.step.order.as_ref().map_or(Act::Disrupts, |order| Act::of(order.verb))),
         Action::Uncordon | Action::Container | Action::Webhook | Action::Probation | Action::Healthy => {
             Some(Act::Touches)
         }
         Action::Verify => step.step.expression.is_empty().then_some(Act::Touches),
         // A part of a run is held by itself.
-        Action::Release | Action::Wait | Action::Approve | Action::Run => None,
+        Action::Release | Action::Wait | Action::Approve | Action::Ticket | Action::Run => None,
     }
 }
 

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::plan::{World, grant_name};
 use super::{Runner, container, evict, step, verdict};
+use crate::repair::policy;
 use crate::parameters;
 
 /// Where objects are read.
@@ -140,11 +141,10 @@ impl Runner {
                 world.pods = evict::pods(client, &run.spec.machine).await?;
                 world.evictions = self.evictions.of(&run.name_any());
             }
-            Action::Webhook => {
-                let key = step::key(run, step);
-                if let Some(answer) = self.caller.answer(&key) {
-                    world.answers.insert(key, answer);
-                }
+            Action::Webhook => self.answered(step::key(run, step), world),
+            Action::Ticket => {
+                world.ticket = policy::ticket(run, &self.policies.list());
+                self.answered(step::ticket::identity(run, step), world);
             }
             Action::Run => {
                 let name = step::child::name(run, step);
@@ -159,6 +159,7 @@ impl Runner {
             | Action::Cordon
             | Action::Uncordon
             | Action::Healthy
+            | Action::Quarantine
             | Action::Retire => {}
         }
         if !step.step.expression.is_empty() {
@@ -166,6 +167,12 @@ impl Runner {
             world.verdicts.insert(step.step.name.clone(), verdict);
         }
         Ok(())
+    }
+
+    fn answered(&self, key: String, world: &mut World) {
+        if let Some(answer) = self.caller.answer(&key) {
+            world.answers.insert(key, answer);
+        }
     }
 
     async fn verdict(

@@ -19,11 +19,12 @@ use super::call::Call;
 use super::container::PodPlan;
 
 pub(crate) use begin::{cause_gone, whole};
-pub(crate) use world::{ContainerSeen, PodKey, PodSeen, World, destruction_name, grant_name};
+pub(crate) use world::destruction_name;
+pub use world::{ContainerSeen, PodKey, PodSeen, World, grant_name};
 
 /// Something to be done outside the run's own status.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Effect {
+pub enum Effect {
     /// Changes the status of the machine.
     Machine(MachineChange),
     /// Tells the agent or the management controller's actor something.
@@ -54,35 +55,35 @@ pub(crate) enum Effect {
 
 /// A change of a machine's status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct MachineChange {
+pub struct MachineChange {
     /// Takes the machine in hand with this fence.
-    pub(crate) fence: Option<i64>,
+    pub fence: Option<i64>,
     /// Enters a phase.
-    pub(crate) enter: Option<Enter>,
+    pub enter: Option<Enter>,
     /// Lets the machine go.
-    pub(crate) let_go: bool,
+    pub let_go: bool,
 }
 
 /// A phase to enter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Enter {
-    pub(crate) phase: Phase,
-    pub(crate) reason: String,
-    pub(crate) deadline: Option<Timestamp>,
+pub struct Enter {
+    pub phase: Phase,
+    pub reason: String,
+    pub deadline: Option<Timestamp>,
 }
 
 /// One round.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Plan {
-    pub(crate) status: Option<RunStatus>,
+pub struct Plan {
+    pub status: Option<RunStatus>,
     /// Status of the chunk under way.
-    pub(crate) chunk: Option<RunChunkStatus>,
-    pub(crate) effects: Vec<Effect>,
-    pub(crate) look_again: Option<Duration>,
+    pub chunk: Option<RunChunkStatus>,
+    pub effects: Vec<Effect>,
+    pub look_again: Option<Duration>,
     /// A deadline seems to have passed: nothing is decided before the world was read anew.
-    pub(crate) needs_fresh: bool,
+    pub needs_fresh: bool,
     /// Deadlines that have passed, for the alert.
-    pub(crate) overdue: Vec<String>,
+    pub overdue: Vec<String>,
 }
 
 impl Plan {
@@ -92,7 +93,7 @@ impl Plan {
 }
 
 /// Decides the next round of `run`.
-pub(crate) fn plan(run: &Run, world: &World) -> Plan {
+pub fn plan(run: &Run, world: &World) -> Plan {
     let status = run.status.clone().unwrap_or_default();
     match status.phase {
         RunPhase::Pending => begin::pending(run, world, status),

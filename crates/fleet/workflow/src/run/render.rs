@@ -70,6 +70,8 @@ pub(crate) fn opening(step: &Step) -> Option<String> {
         | Action::Run
         | Action::Probation
         | Action::Healthy
+        | Action::Quarantine
+        | Action::Ticket
         | Action::Retire => return None,
     };
     Some(bounded(line))

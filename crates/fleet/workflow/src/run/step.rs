@@ -6,6 +6,7 @@ mod drain;
 mod grant;
 mod judge;
 mod order;
+pub(crate) mod ticket;
 mod web;
 
 use std::time::Duration;
@@ -20,7 +21,7 @@ use super::hold;
 use super::plan::{Effect, Enter, MachineChange, World};
 
 pub(crate) use grant::is_granted;
-pub(crate) use order::order_names;
+pub use order::order_names;
 
 /// What is to be said of a step under way.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +69,8 @@ pub(crate) const fn is_pending_first(action: Action) -> bool {
         | Action::Run
         | Action::Probation
         | Action::Healthy
+        | Action::Quarantine
+        | Action::Ticket
         | Action::Retire => false,
     }
 }
@@ -97,6 +100,8 @@ pub(crate) fn look_again(step: &StepStatus, world: &World) -> Option<Duration> {
         | Action::Verify
         | Action::Run
         | Action::Healthy
+        | Action::Quarantine
+        | Action::Ticket
         | Action::Retire => None,
     }
 }
@@ -118,6 +123,8 @@ pub(crate) fn progress(run: &Run, step: &StepStatus, fence: i64, world: &World) 
         Action::Run => child::run(run, step, world),
         Action::Probation => judge::probation(run, step, fence, world),
         Action::Healthy => enter(world, Phase::Healthy, "back in service: every step is done", None),
+        Action::Quarantine => quarantine(run, world),
+        Action::Ticket => ticket::ticket(run, step, world),
         Action::Retire => retire(run, world),
     };
     let due = match &seen {
@@ -154,6 +161,16 @@ pub(crate) fn late(run: &Run, step: &StepStatus, waited_for: &str, world: &World
     let limit = if pending { step.step.pending.unwrap_or(step.step.deadline) } else { step.step.deadline };
     let text = format!("not done within {limit}: {waited_for}");
     if begun { (RunPhase::Ambiguous, text) } else { (RunPhase::Failed, text) }
+}
+
+fn quarantine(run: &Run, world: &World) -> Progress {
+    let why = run.spec.repair.as_ref().map(|rung| rung.why.as_str()).filter(|why| !why.is_empty());
+    let cause = if run.spec.problem.is_empty() { "a failed return to service" } else { &run.spec.problem };
+    let reason = match why {
+        Some(why) => format!("a person decides about {cause}: {why}"),
+        None => format!("a person decides about {cause}"),
+    };
+    enter(world, Phase::Quarantined, &reason, None)
 }
 
 fn retire(run: &Run, world: &World) -> Progress {

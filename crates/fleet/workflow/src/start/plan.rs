@@ -1,28 +1,67 @@
-//! Which run a machine needs now. Its name derives from its cause, so that one cause starts one run.
+//! Which run a machine needs now, and why it gets none. A run's name derives from its cause, so that one cause starts
+//! one run.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;
-use muster_api::condition::{self, ACCEPTED, Status};
+use muster_api::condition::{self, Status};
+use muster_api::inventory::InventoryStatus;
 use muster_api::machine::Phase;
 use muster_api::problem::State;
 use muster_api::workflow::{Run, RunSpec, WorkflowPurpose};
-use muster_api::{Condition, MACHINE_LABEL, Machine, Problem, Workflow};
+use muster_api::{Condition, MACHINE_LABEL, Machine, Problem, RepairPolicy, Workflow};
 use muster_base::clock::elapsed;
+
+use crate::builtin;
+use crate::repair::ladder::{self, Case, Next};
+use crate::repair::policy::{self, is_accepted};
+use crate::repair::rates::Book;
+use crate::repair::shield::{Held, Kind};
+
+/// Condition of a machine that tells what is done about its problems, or why nothing is.
+pub const REPAIR: &str = "Repair";
 
 /// What is known beyond the machine itself.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct World<'a> {
-    /// Whether its facts were read.
-    pub(crate) inventory: bool,
+pub struct World<'a> {
+    /// Its facts, where they were read.
+    pub inventory: Option<&'a InventoryStatus>,
     /// Its problems.
-    pub(crate) problems: &'a [Arc<Problem>],
+    pub problems: &'a [Arc<Problem>],
+    /// Problems of many machines.
+    pub parents: &'a [Arc<Problem>],
     /// All workflows.
-    pub(crate) workflows: &'a [Arc<Workflow>],
+    pub workflows: &'a [Arc<Workflow>],
+    /// All repair policies.
+    pub policies: &'a [Arc<RepairPolicy>],
+    /// What was tried before.
+    pub book: &'a Book,
     /// The time.
-    pub(crate) now: Timestamp,
+    pub now: Timestamp,
+}
+
+/// What a machine calls for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// The run that should be there.
+    pub run: Option<Run>,
+    /// The condition of the machine, where it differs.
+    pub told: Option<Condition>,
+    /// When time alone may change that.
+    pub look_again: Option<Duration>,
+}
+
+impl Plan {
+    /// Whether there is nothing to do and nothing to wait for.
+    pub fn is_idle(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn of(run: Option<Run>) -> Self {
+        Self { run, ..Self::default() }
+    }
 }
 
 /// How long nobody may begin anything on the machine, if so.
@@ -31,78 +70,150 @@ pub(crate) fn hands_off(machine: &Machine, now: Timestamp) -> Option<Duration> {
     Some(elapsed(now, until)).filter(|left| !left.is_zero())
 }
 
-/// The run that should be there, if any.
-pub(crate) fn plan(machine: &Machine, world: &World<'_>) -> Option<Run> {
-    let status = machine.status.as_ref()?;
+/// Decides what is to be started.
+pub fn plan(machine: &Machine, world: &World<'_>) -> Plan {
+    let Some(status) = machine.status.as_ref() else { return Plan::default() };
     if !is_accepted(&status.conditions) || !status.run.is_empty() {
-        return None;
+        return Plan::default();
     }
     match status.phase {
         // A repair says why it waits by itself: the ledger gives it no grant.
-        Phase::Inspecting if hands_off(machine, world.now).is_some() => None,
-        Phase::Inspecting if world.inventory => provision(machine, world),
-        Phase::Healthy => repair(machine, world),
+        Phase::Inspecting => match hands_off(machine, world.now) {
+            Some(left) => Plan { look_again: Some(left), ..Plan::default() },
+            None if world.inventory.is_some() => Plan::of(provision(machine, world)),
+            None => Plan::default(),
+        },
+        Phase::Healthy | Phase::Failed => repair(machine, world),
         Phase::Registered
-        | Phase::Inspecting
         | Phase::Provisioning
         | Phase::Probation
         | Phase::Disrupted
-        | Phase::Failed
         | Phase::Quarantined
-        | Phase::Retired => None,
+        | Phase::Retired => Plan::default(),
     }
 }
 
-fn is_accepted(conditions: &[Condition]) -> bool {
-    condition::find(conditions, ACCEPTED).is_some_and(|verdict| verdict.status == Status::True)
-}
-
-fn runnable<'a>(world: &World<'a>, wanted: impl Fn(&Workflow) -> bool) -> Option<&'a Arc<Workflow>> {
+fn runnable<'a>(workflows: &'a [Arc<Workflow>]) -> Vec<&'a Arc<Workflow>> {
     let good =
         |workflow: &Workflow| workflow.status.as_ref().is_some_and(|status| is_accepted(&status.conditions));
-    world.workflows.iter().filter(|workflow| wanted(workflow) && good(workflow)).min_by_key(|w| w.name_any())
+    workflows.iter().filter(|workflow| good(workflow)).collect()
 }
 
 /// One installation per inspection: the moment it began is part of the name.
 fn provision(machine: &Machine, world: &World<'_>) -> Option<Run> {
-    let workflow = runnable(world, |workflow| workflow.spec.purpose == WorkflowPurpose::Provision)?;
+    let all = runnable(world.workflows);
+    let installs = all.iter().filter(|workflow| workflow.spec.purpose == WorkflowPurpose::Provision);
+    let workflow = installs.min_by_key(|workflow| workflow.name_any())?;
     let since = machine.status.as_ref()?.since?;
     let name = format!("provision-{}-{}", machine.name_any(), since.as_second());
     Some(run(&name, machine, RunSpec { workflow: workflow.name_any(), ..RunSpec::default() }))
 }
 
-/// One repair per episode of a problem; the oldest open problem first.
-fn repair(machine: &Machine, world: &World<'_>) -> Option<Run> {
-    let boot_id = machine.status.as_ref().map(|status| status.boot_id.as_str()).unwrap_or_default();
-    let mut open: Vec<&Arc<Problem>> =
-        world.problems.iter().filter(|problem| calls_for_repair(problem, boot_id)).collect();
-    open.sort_by_key(|problem| (problem.status.as_ref().and_then(|s| s.opened_at), problem.name_any()));
-    open.into_iter().find_map(|problem| {
-        let workflow = runnable(world, |workflow| {
-            workflow.spec.purpose == WorkflowPurpose::Repair
-                && workflow.spec.heals.contains(&problem.spec.class)
-        })?;
-        let episode = problem.status.as_ref().map_or(0, |status| status.episode);
-        let name = format!("repair-{}-{episode}", problem.name_any());
-        let spec = RunSpec {
-            workflow: workflow.name_any(),
-            problem: problem.name_any(),
-            episode: Some(episode),
-            ..RunSpec::default()
-        };
-        Some(run(&name, machine, spec))
+/// The oldest open problem that something can be done about; else why nothing is done about the first.
+fn repair(machine: &Machine, world: &World<'_>) -> Plan {
+    let is_open = |problem: &Problem| problem.status.as_ref().is_some_and(|status| status.state == State::Open);
+    let mut open: Vec<&Arc<Problem>> = world.problems.iter().filter(|problem| is_open(problem)).collect();
+    let phase = machine.status.as_ref().map(|status| status.phase);
+    let told_before = machine.status.as_ref().is_some_and(|s| condition::find(&s.conditions, REPAIR).is_some());
+    if open.is_empty() && phase == Some(Phase::Healthy) && !told_before {
+        return Plan::default();
+    }
+    open.sort_by_key(|problem| (problem.status.as_ref().and_then(|status| status.opened_at), problem.name_any()));
+    let workflows = runnable(world.workflows);
+    let mut plan = Plan::default();
+    let mut why: Option<(String, Held)> = None;
+    for problem in &open {
+        match next(machine, problem, &workflows, world) {
+            Next::Start(run) => {
+                let because = run.spec.repair.as_ref().map(|rung| rung.why.clone()).unwrap_or_default();
+                let text = match because.as_str() {
+                    "" => format!("run {}", run.name_any()),
+                    because => format!("run {} ({because})", run.name_any()),
+                };
+                return Plan { run: Some(*run), ..told(machine, Status::True, "Started", &text, world.now) };
+            }
+            Next::Held(held) => {
+                if let Some(until) = held.until {
+                    let left = elapsed(world.now, until);
+                    plan.look_again = Some(plan.look_again.map_or(left, |sooner| sooner.min(left)));
+                }
+                why.get_or_insert_with(|| (problem.name_any(), held));
+            }
+        }
+    }
+    let look_again = plan.look_again;
+    match why {
+        Some((problem, held)) => {
+            let text = format!("{problem}: {}", held.text);
+            Plan { look_again, ..told(machine, Status::False, held.reason, &text, world.now) }
+        }
+        None if phase == Some(Phase::Failed) => Plan::of(back_to_service(machine, world, &workflows)),
+        None => told(machine, Status::False, "NoProblem", "no problem is open", world.now),
+    }
+}
+
+fn next(machine: &Machine, problem: &Problem, workflows: &[&Arc<Workflow>], world: &World<'_>) -> Next {
+    let class = &problem.spec.class;
+    let Some(policy) = policy::of(world.policies, class, &machine.spec.site) else {
+        let text = format!("no RepairPolicy is for {class} here");
+        return Next::Held(Held { reason: "NoPolicy", text, until: None });
+    };
+    let text = |of: fn(&InventoryStatus) -> &str| world.inventory.map(of).unwrap_or_default();
+    ladder::next(&Case {
+        machine,
+        problem,
+        policy,
+        tried: world.book.tried(&problem.name_any()),
+        rates: world.book.rates(),
+        kind: Kind {
+            model: text(|facts| &facts.model),
+            image: text(|facts| &facts.image),
+            firmware: text(|facts| &facts.firmware),
+        },
+        parents: world.parents,
+        workflows,
+        now: world.now,
     })
 }
 
-/// Open, accepted, not explained by another problem, and seen in this boot.
-fn calls_for_repair(problem: &Problem, boot_id: &str) -> bool {
-    problem.status.as_ref().is_some_and(|status| {
-        let this_boot = status.boot_id.is_empty() || boot_id.is_empty() || status.boot_id == boot_id;
-        status.state == State::Open
-            && status.parent.is_empty()
-            && this_boot
-            && is_accepted(&status.conditions)
-    })
+/// The condition that tells `text`, where it does not stand so yet.
+fn told(machine: &Machine, status: Status, reason: &str, text: &str, now: Timestamp) -> Plan {
+    let conditions = machine.status.as_ref().map_or(&[][..], |status| &status.conditions);
+    let stands = condition::find(conditions, REPAIR)
+        .is_some_and(|there| (there.status, there.reason.as_str(), there.message.as_str()) == (status, reason, text));
+    let wanted = Condition {
+        r#type: REPAIR.to_owned(),
+        status,
+        reason: reason.to_owned(),
+        message: text.to_owned(),
+        last_transition_time: now,
+        observed_generation: machine.metadata.generation,
+    };
+    Plan { told: (!stands).then_some(wanted), ..Plan::default() }
+}
+
+/// A machine that failed in a repair and has no problem any more proves itself once; if it cannot, a person looks.
+fn back_to_service(machine: &Machine, world: &World<'_>, workflows: &[&Arc<Workflow>]) -> Option<Run> {
+    let status = machine.status.as_ref()?;
+    let since = status.since?;
+    let by = &status.transitions.last().filter(|last| last.to == Phase::Failed)?.run;
+    let (name, workflow) = if by.starts_with("repair-") {
+        ("return", builtin::repairs::RETURN)
+    } else if by.starts_with("return-") {
+        ("quarantine", builtin::repairs::QUARANTINE)
+    } else {
+        return None;
+    };
+    // What is known of it may be old: a problem that is suspected or unknown is waited for.
+    let unclear = |problem: &Arc<Problem>| {
+        problem.status.as_ref().is_some_and(|status| matches!(status.state, State::Suspect | State::Unknown))
+    };
+    if world.problems.iter().any(unclear) {
+        return None;
+    }
+    workflows.iter().find(|one| one.name_any() == workflow)?;
+    let name = format!("{name}-{}-{}", machine.name_any(), since.as_second());
+    Some(run(&name, machine, RunSpec { workflow: workflow.to_owned(), ..RunSpec::default() }))
 }
 
 fn run(name: &str, machine: &Machine, spec: RunSpec) -> Run {
@@ -112,126 +223,4 @@ fn run(name: &str, machine: &Machine, spec: RunSpec) -> Run {
 }
 
 #[cfg(test)]
-mod tests {
-    use muster_api::machine::{HandsOff, MachineSpec, MachineStatus};
-    use muster_api::problem::{ProblemSpec, ProblemStatus};
-    use muster_api::workflow::WorkflowStatus;
-
-    use super::*;
-    use crate::builtin;
-
-    fn now() -> Timestamp {
-        Timestamp::from_second(1_800_000_100).unwrap()
-    }
-
-    fn verdict(status: Status) -> Vec<Condition> {
-        vec![Condition {
-            r#type: ACCEPTED.into(),
-            status,
-            reason: "Test".into(),
-            message: String::new(),
-            last_transition_time: Timestamp::UNIX_EPOCH,
-            observed_generation: None,
-        }]
-    }
-
-    fn machine(phase: Phase) -> Machine {
-        let mut machine = Machine::new("m1", MachineSpec { site: "a".into(), ..MachineSpec::default() });
-        machine.status = Some(MachineStatus {
-            phase,
-            since: Some(Timestamp::from_second(1_800_000_000).unwrap()),
-            boot_id: "boot-2".into(),
-            conditions: verdict(Status::True),
-            ..MachineStatus::default()
-        });
-        machine
-    }
-
-    fn problem(class: &str, state: State, boot_id: &str) -> Arc<Problem> {
-        let spec = ProblemSpec { machine: "m1".into(), class: class.into(), ..ProblemSpec::default() };
-        let mut problem = Problem::new(&muster_api::problem::name("m1", class, ""), spec);
-        problem.status = Some(ProblemStatus {
-            state,
-            episode: 3,
-            boot_id: boot_id.into(),
-            conditions: verdict(Status::True),
-            ..ProblemStatus::default()
-        });
-        Arc::new(problem)
-    }
-
-    fn workflows(accepted: Status) -> Vec<Arc<Workflow>> {
-        [builtin::install_role(), builtin::restart_runtime()]
-            .into_iter()
-            .map(|mut workflow| {
-                workflow.status = Some(WorkflowStatus { conditions: verdict(accepted) });
-                Arc::new(workflow)
-            })
-            .collect()
-    }
-
-    fn planned(machine: &Machine, problems: &[Arc<Problem>], workflows: &[Arc<Workflow>]) -> Option<String> {
-        plan(machine, &World { inventory: true, problems, workflows, now: now() }).map(|run| run.name_any())
-    }
-
-    #[test]
-    fn an_inspected_machine_is_provisioned_once_its_facts_are_there() {
-        let machine = machine(Phase::Inspecting);
-        let workflows = workflows(Status::True);
-        assert_eq!(planned(&machine, &[], &workflows).as_deref(), Some("provision-m1-1800000000"));
-        let unread = World { inventory: false, problems: &[], workflows: &workflows, now: now() };
-        assert_eq!(plan(&machine, &unread), None);
-    }
-
-    #[test]
-    fn a_machine_to_be_left_alone_is_not_provisioned_before_the_time_is_over() {
-        let mut machine = machine(Phase::Inspecting);
-        let until = |seconds| HandsOff {
-            until: now() + jiff::SignedDuration::from_secs(seconds),
-            by: "me".into(),
-            reason: "cabling".into(),
-        };
-        machine.spec.hands_off = Some(until(60));
-        assert_eq!(planned(&machine, &[], &workflows(Status::True)), None);
-        assert_eq!(hands_off(&machine, now()), Some(Duration::from_secs(60)));
-        machine.spec.hands_off = Some(until(0));
-        assert!(planned(&machine, &[], &workflows(Status::True)).is_some());
-        assert_eq!(hands_off(&machine, now()), None);
-    }
-
-    #[test]
-    fn an_open_problem_of_this_boot_is_repaired_once_per_episode() {
-        let machine = machine(Phase::Healthy);
-        let workflows = workflows(Status::True);
-        let open = [problem("runtime.hung", State::Open, "boot-2")];
-        assert_eq!(planned(&machine, &open, &workflows).as_deref(), Some("repair-m1.runtime.hung-3"));
-        for held in [
-            problem("runtime.hung", State::Suspect, "boot-2"),
-            problem("runtime.hung", State::Clear, "boot-2"),
-            problem("runtime.hung", State::Unknown, "boot-2"),
-            problem("runtime.hung", State::Open, "boot-1"),
-            problem("disk.media_error", State::Open, "boot-2"),
-        ] {
-            assert_eq!(planned(&machine, &[held], &workflows), None);
-        }
-    }
-
-    #[test]
-    fn nothing_starts_on_a_machine_in_hand_not_accepted_or_in_another_phase() {
-        let workflows = workflows(Status::True);
-        let open = [problem("runtime.hung", State::Open, "boot-2")];
-        let mut in_hand = machine(Phase::Healthy);
-        in_hand.status.as_mut().unwrap().run = "other".into();
-        let mut refused = machine(Phase::Healthy);
-        refused.status.as_mut().unwrap().conditions = verdict(Status::False);
-        for machine in [in_hand, refused, machine(Phase::Failed), machine(Phase::Probation)] {
-            assert_eq!(planned(&machine, &open, &workflows), None);
-        }
-    }
-
-    #[test]
-    fn a_workflow_that_was_refused_is_not_run() {
-        let open = [problem("runtime.hung", State::Open, "boot-2")];
-        assert_eq!(planned(&machine(Phase::Healthy), &open, &workflows(Status::False)), None);
-    }
-}
+mod tests;

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
 use muster_api::Machine;
 use muster_api::disruption::Counted;
 
@@ -60,7 +62,7 @@ impl<'a> Tally<'a> {
 /// All domains.
 #[derive(Debug, Default)]
 pub(super) struct Board<'a> {
-    ids: HashMap<Domain<'a>, usize>,
+    ids: HashMap<Domain<'a>, usize, RandomState>,
     pub(super) tallies: Vec<Tally<'a>>,
 }
 

@@ -4,6 +4,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use muster_api::disruption::{Counted, DisruptionPhase, DisruptionStatus};
@@ -66,13 +67,13 @@ impl<'a> Desk<'a> {
     /// The newest version known of each machine. One that was written later than that counts as down until it is read.
     fn count_machines(&mut self) {
         let world = self.world;
-        let wanted: HashSet<&str> = world
+        let wanted: HashSet<&str, RandomState> = world
             .requests
             .iter()
             .filter(|request| !is_over(phase(request)))
             .map(|request| request.spec.machine.as_str())
             .collect();
-        let mut written: HashMap<&str, u64> = HashMap::new();
+        let mut written: HashMap<&str, u64, RandomState> = HashMap::default();
         for request in world.requests.iter().filter(|request| phase(request) == DisruptionPhase::Released) {
             let seen = request.status.as_ref().and_then(|status| status.machine_version.parse().ok());
             let newest = written.entry(&request.spec.machine).or_insert(0);
@@ -106,7 +107,7 @@ impl<'a> Desk<'a> {
         }
     }
 
-    fn count(&mut self, machine: &'a Machine, behind: bool, wanted: &HashSet<&str>) {
+    fn count(&mut self, machine: &'a Machine, behind: bool, wanted: &HashSet<&str, RandomState>) {
         if behind {
             self.look_at(name(machine));
         }

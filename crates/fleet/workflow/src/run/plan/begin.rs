@@ -12,6 +12,7 @@ use muster_api::{Condition, Machine, Workflow};
 use muster_base::clock::elapsed;
 
 use super::super::freeze::{self, Afters, Layout};
+use super::super::rung;
 use super::super::step::child;
 use super::{Effect, Enter, MachineChange, Plan, World, write};
 use crate::{parameters, template};
@@ -37,17 +38,18 @@ fn judge(run: &Run, world: &World, status: &RunStatus) -> Result<RunStatus, Refu
     if !status.steps.is_empty() || status.template.is_some() {
         return Ok(status.clone());
     }
+    let spec = rung::adapted(&workflow.spec, run.spec.repair.as_ref());
     let invalid =
         |text: String| ("InvalidWorkflow", format!("spec.workflow: Workflow {name:?} cannot be run: {text}"));
-    template::check(&workflow.spec).map_err(|error| invalid(error.to_string()))?;
-    let values = parameters::resolve(name, &workflow.spec, &run.spec.parameters)
+    template::check(&spec).map_err(|error| invalid(error.to_string()))?;
+    let values = parameters::resolve(name, &spec, &run.spec.parameters)
         .map_err(|error| (error.reason(), error.to_string()))?;
-    let afters = Afters::of(&workflow.spec);
+    let afters = Afters::of(&spec);
     let layout =
-        Layout::of(&workflow.spec, &afters, &values).map_err(|error| (error.reason(), error.to_string()))?;
+        Layout::of(&spec, &afters, &values).map_err(|error| (error.reason(), error.to_string()))?;
     let mut frozen = status.clone();
     if layout.is_chunked() {
-        frozen.template = Some(Box::new(workflow.spec.clone()));
+        frozen.template = Some(Box::new(spec.clone()));
         frozen.chunk = Some(0);
         frozen.counts = Some(StepCounts { total: layout.total(), ..StepCounts::default() });
     } else {
@@ -185,6 +187,8 @@ pub(crate) fn whole(step: &Step) -> Duration {
         | Action::Verify
         | Action::Probation
         | Action::Healthy
+        | Action::Quarantine
+        | Action::Ticket
         | Action::Retire => Duration::ZERO,
     };
     (step.deadline.0 + pending + super::steps::BACKOFF_MAX / 8) * step.attempts

@@ -10,6 +10,7 @@ use muster_base::clock::elapsed;
 
 use super::super::hold;
 use super::super::render;
+use super::super::rung;
 use super::super::step::{self, Progress};
 use super::{Effect, Plan, World, begin, end};
 
@@ -212,23 +213,28 @@ pub(super) fn is_broken(steps: &[StepStatus]) -> bool {
 
 /// Gives up the steps that cannot come any more.
 fn cancel_rest(run: &Run, world: &World, status: &RunStatus, steps: &mut [StepStatus]) {
-    let undisturbed = steps.iter().all(|step| {
-        step.step.action == Action::Disrupt || matches!(step.phase, RunPhase::Pending | RunPhase::Cancelled)
-    });
+    let harmless =
+        |step: &StepStatus| matches!(step.step.action, Action::Disrupt | Action::Approve | Action::Ticket);
+    let undisturbed = steps
+        .iter()
+        .all(|step| harmless(step) || matches!(step.phase, RunPhase::Pending | RunPhase::Cancelled));
     let waiting_for_grant = steps.iter().any(hold::is_before_disruption);
     let told = run.spec.cancel || (run.spec.undo && !status.undoing);
     let asked = (told && waiting_for_grant).then(|| "given up on request".to_owned());
-    let gone = (undisturbed && waiting_for_grant && status.round == 0)
+    let asks = |step: &StepStatus| step.step.action == Action::Approve && step.phase == RunPhase::Running;
+    let waits = waiting_for_grant || steps.iter().any(asks);
+    let gone = (undisturbed && waits && status.round == 0)
         .then(|| begin::cause_gone(run, world))
         .flatten()
         .or(asked);
-    if !is_broken(steps) && !told && gone.is_none() {
+    let late = overdue(run, world, status, steps);
+    if !is_broken(steps) && !told && gone.is_none() && late.is_none() {
         return;
     }
     // Nobody answers a question that is not asked any more, and a wait that is given up has no effect.
     let idle =
         |step: &StepStatus| matches!(step.step.action, Action::Approve | Action::Wait | Action::Disrupt);
-    let message = gone.clone().unwrap_or_else(|| "not done".to_owned());
+    let message = gone.clone().or(late).unwrap_or_else(|| "not done".to_owned());
     for step in steps.iter_mut().filter(|step| !step.finally) {
         let given_up = step.phase == RunPhase::Pending
             || (step.phase == RunPhase::Running && (gone.is_some() || told) && idle(step));
@@ -236,6 +242,13 @@ fn cancel_rest(run: &Run, world: &World, status: &RunStatus, steps: &mut [StepSt
             finish(step, RunPhase::Cancelled, message.clone(), world.now);
         }
     }
+}
+
+/// Why nothing more of a rung is begun, where its deadline has passed. What is under way has a deadline of its own.
+fn overdue(run: &Run, world: &World, status: &RunStatus, steps: &[StepStatus]) -> Option<String> {
+    let rung = run.spec.repair.as_ref()?;
+    let deadline = rung::deadline(rung, status, steps).filter(|deadline| *deadline <= world.now)?;
+    Some(format!("the rung {} was not over within {}: {deadline}", rung.action.as_str(), rung.deadline))
 }
 
 /// How far the steps of one name are: a repeated one counts as all its repetitions.

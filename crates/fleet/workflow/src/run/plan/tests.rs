@@ -231,7 +231,7 @@ impl Story {
 
 #[test]
 fn a_repair_goes_from_grant_to_healthy_with_each_effect_once() {
-    let mut story = story(builtin::restart_runtime(), Phase::Healthy);
+    let mut story = story(builtin::repairs::restart_runtime(), Phase::Healthy);
     story.settle();
     assert_eq!(story.phase(), Phase::Probation);
     assert_eq!(story.status().message, "probation: problem m1.runtime.hung is not clear yet");
@@ -323,13 +323,13 @@ fn packages_are_brought_to_a_machine_that_serves_with_leave_only() {
 /// effect done whose watch event has not come, changes neither the effects nor their number.
 #[test]
 fn a_crash_after_any_round_repeats_no_effect() {
-    let mut whole = story(builtin::restart_runtime(), Phase::Healthy);
+    let mut whole = story(builtin::repairs::restart_runtime(), Phase::Healthy);
     whole.set_problem(State::Clear);
     whole.run.spec.problem = String::new();
     whole.settle();
     whole.pass_seconds(10);
     for crash_at in 0..60 {
-        let mut story = story(builtin::restart_runtime(), Phase::Healthy);
+        let mut story = story(builtin::repairs::restart_runtime(), Phase::Healthy);
         story.set_problem(State::Clear);
         story.run.spec.problem = String::new();
         for _ in 0..crash_at {
@@ -347,7 +347,7 @@ fn a_crash_after_any_round_repeats_no_effect() {
 
 #[test]
 fn without_a_grant_nothing_is_touched_and_a_cleared_problem_ends_the_wait() {
-    let mut story = story(builtin::restart_runtime(), Phase::Healthy);
+    let mut story = story(builtin::repairs::restart_runtime(), Phase::Healthy);
     story.grant = DisruptionPhase::Waiting;
     story.settle();
     assert_eq!(
@@ -363,7 +363,7 @@ fn without_a_grant_nothing_is_touched_and_a_cleared_problem_ends_the_wait() {
 
 #[test]
 fn a_failing_order_is_tried_as_often_as_allowed_then_the_machine_fails_and_stays_cordoned() {
-    let mut story = story(builtin::restart_runtime(), Phase::Healthy);
+    let mut story = story(builtin::repairs::restart_runtime(), Phase::Healthy);
     story.answer = OrderPhase::Failed;
     story.settle();
     let orders: Vec<&String> = story.done.iter().filter(|done| done.starts_with("order")).collect();
@@ -387,7 +387,7 @@ fn a_failing_order_is_tried_as_often_as_allowed_then_the_machine_fails_and_stays
 
 #[test]
 fn an_order_begun_and_not_answered_is_ambiguous_and_never_repeated() {
-    let mut story = story(builtin::restart_runtime(), Phase::Healthy);
+    let mut story = story(builtin::repairs::restart_runtime(), Phase::Healthy);
     story.answer = OrderPhase::Accepted;
     story.settle();
     story.pass_seconds(119);
@@ -399,7 +399,7 @@ fn an_order_begun_and_not_answered_is_ambiguous_and_never_repeated() {
 
 #[test]
 fn an_order_whose_effect_nobody_can_tell_is_ambiguous_and_never_repeated() {
-    let mut story = story(builtin::restart_runtime(), Phase::Healthy);
+    let mut story = story(builtin::repairs::restart_runtime(), Phase::Healthy);
     (story.answer, story.uncertain) = (OrderPhase::Failed, true);
     story.settle();
     assert_eq!(story.status().phase, RunPhase::Ambiguous);
@@ -408,7 +408,7 @@ fn an_order_whose_effect_nobody_can_tell_is_ambiguous_and_never_repeated() {
 
 #[test]
 fn an_order_the_agent_never_saw_fails_at_its_deadline_and_expires_with_it() {
-    let mut story = story(builtin::restart_runtime(), Phase::Healthy);
+    let mut story = story(builtin::repairs::restart_runtime(), Phase::Healthy);
     story.answer = OrderPhase::Pending;
     story.settle();
     let order = story.world.orders["r1.restart-runtime.1"].clone();
@@ -424,7 +424,7 @@ fn an_order_the_agent_never_saw_fails_at_its_deadline_and_expires_with_it() {
 #[test]
 fn what_does_not_stand_is_refused_with_the_field_and_nothing_is_done() {
     let refused = |change: &dyn Fn(&mut Story)| {
-        let mut story = story(builtin::restart_runtime(), Phase::Healthy);
+        let mut story = story(builtin::repairs::restart_runtime(), Phase::Healthy);
         change(&mut story);
         story.settle();
         assert_eq!(story.done, Vec::<String>::new());
@@ -446,7 +446,7 @@ fn what_does_not_stand_is_refused_with_the_field_and_nothing_is_done() {
         "spec.parameters.speed: Workflow \"restart-runtime\" has no parameter of that name; it has none"
     );
     let broken = |s: &mut Story| {
-        let mut workflow = builtin::restart_runtime();
+        let mut workflow = builtin::repairs::restart_runtime();
         workflow.spec.steps[1].after = Some(vec!["nosuch".into()]);
         s.world.workflow = Some(Arc::new(workflow));
     };
@@ -458,7 +458,7 @@ fn what_does_not_stand_is_refused_with_the_field_and_nothing_is_done() {
 
 #[test]
 fn a_run_waits_for_another_that_has_the_machine_in_hand() {
-    let mut story = story(builtin::restart_runtime(), Phase::Healthy);
+    let mut story = story(builtin::repairs::restart_runtime(), Phase::Healthy);
     let mut machine = (**story.world.machine.as_ref().unwrap()).clone();
     machine.status.as_mut().unwrap().run = "other".into();
     story.world.machine = Some(Arc::new(machine));
@@ -469,7 +469,7 @@ fn a_run_waits_for_another_that_has_the_machine_in_hand() {
 
 #[test]
 fn pause_begins_nothing_and_cancel_goes_straight_to_the_end() {
-    let mut story = story(builtin::restart_runtime(), Phase::Healthy);
+    let mut story = story(builtin::repairs::restart_runtime(), Phase::Healthy);
     story.round();
     story.run.spec.pause = true;
     story.settle();
@@ -482,7 +482,7 @@ fn pause_begins_nothing_and_cancel_goes_straight_to_the_end() {
 
 #[test]
 fn probation_ends_in_failure_when_the_problem_stays() {
-    let mut story = story(builtin::restart_runtime(), Phase::Healthy);
+    let mut story = story(builtin::repairs::restart_runtime(), Phase::Healthy);
     story.settle();
     for _ in 0..3 {
         assert_eq!(story.status().phase, RunPhase::Running);

@@ -27,7 +27,7 @@ const fn of_check(check: Check) -> (Verb, &'static str) {
 }
 
 /// The names of the orders that an attempt may have.
-pub(crate) fn order_names(run: &Run, step: &StepStatus, role: Option<&MachineRoleSpec>) -> Vec<String> {
+pub fn order_names(run: &Run, step: &StepStatus, role: Option<&MachineRoleSpec>) -> Vec<String> {
     let name = order_name(run, step);
     let checks = role.into_iter().flat_map(|role| &role.probation.checks);
     let mut names: Vec<String> = checks.map(|check| format!("{name}.{}", of_check(*check).1)).collect();

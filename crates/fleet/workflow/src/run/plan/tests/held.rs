@@ -58,7 +58,7 @@ impl Story {
 #[test]
 fn a_pause_begins_nothing_and_resumed_days_later_the_repair_goes_on() {
     for step in ["grant", "cordon", "restart-runtime"] {
-        let mut story = story(builtin::restart_runtime(), Phase::Healthy);
+        let mut story = story(builtin::repairs::restart_runtime(), Phase::Healthy);
         story.until_effect(step);
         if step == "grant" {
             story.settle_grant_only();
@@ -85,7 +85,7 @@ fn a_pause_begins_nothing_and_resumed_days_later_the_repair_goes_on() {
 
 #[test]
 fn an_order_that_met_a_pause_is_given_anew_and_uses_up_no_attempt() {
-    let mut story = story(builtin::restart_runtime(), Phase::Healthy);
+    let mut story = story(builtin::repairs::restart_runtime(), Phase::Healthy);
     story.answer = OrderPhase::Pending;
     story.settle();
     story.pause(hold(None));
@@ -108,13 +108,13 @@ fn an_order_that_met_a_pause_is_given_anew_and_uses_up_no_attempt() {
 
 #[test]
 fn an_order_nobody_took_does_not_fail_while_held_and_one_under_way_is_seen_to_its_end() {
-    let mut unseen = story(builtin::restart_runtime(), Phase::Healthy);
+    let mut unseen = story(builtin::repairs::restart_runtime(), Phase::Healthy);
     unseen.answer = OrderPhase::Pending;
     unseen.settle();
     unseen.pause(hold(None));
     unseen.pass_seconds(500);
     assert_eq!(unseen.status().message, "restart-runtime: held: paused everywhere by ops");
-    let mut begun = story(builtin::restart_runtime(), Phase::Healthy);
+    let mut begun = story(builtin::repairs::restart_runtime(), Phase::Healthy);
     begun.answer = OrderPhase::Accepted;
     begun.settle();
     begun.pause(hold(None));
@@ -132,7 +132,7 @@ fn an_order_nobody_took_does_not_fail_while_held_and_one_under_way_is_seen_to_it
 
 #[test]
 fn a_cause_that_goes_away_while_held_is_not_acted_upon() {
-    let mut untouched = story(builtin::restart_runtime(), Phase::Healthy);
+    let mut untouched = story(builtin::repairs::restart_runtime(), Phase::Healthy);
     untouched.until_effect("grant");
     untouched.settle_grant_only();
     untouched.pause(hold(None));
@@ -140,7 +140,7 @@ fn a_cause_that_goes_away_while_held_is_not_acted_upon() {
     untouched.set_problem(State::Clear);
     untouched.settle();
     assert_eq!((untouched.status().phase, untouched.phase()), (RunPhase::Cancelled, Phase::Healthy));
-    let mut cordoned = story(builtin::restart_runtime(), Phase::Healthy);
+    let mut cordoned = story(builtin::repairs::restart_runtime(), Phase::Healthy);
     cordoned.until_effect("restart-runtime");
     cordoned.pause(hold(None));
     cordoned.settle();
@@ -163,12 +163,12 @@ impl Story {
 
 #[test]
 fn a_grant_the_ledger_holds_or_has_taken_back_lets_no_order_out() {
-    let mut held = story(builtin::restart_runtime(), Phase::Healthy);
+    let mut held = story(builtin::repairs::restart_runtime(), Phase::Healthy);
     held.until_effect("restart-runtime");
     held.rewrite_grant(|grant| grant.held_since = Some(at(0)));
     held.settle();
     assert!(held.status().message.contains("the ledger has not looked at the grant again"));
-    let mut gone = story(builtin::restart_runtime(), Phase::Healthy);
+    let mut gone = story(builtin::repairs::restart_runtime(), Phase::Healthy);
     gone.until_effect("restart-runtime");
     gone.rewrite_grant(|grant| {
         grant.phase = DisruptionPhase::Released;

@@ -48,8 +48,8 @@ pub struct RepairPolicySpec {
     /// The rungs, the mildest first. After the last comes `quarantine`, written or not.
     #[schemars(length(min = 1, max = 16))]
     #[x_kube(validation = Rule::new("self.all(r, self.exists_one(o, o.action == r.action))").message("each action stands on one rung"))]
-    #[x_kube(validation = Rule::new("self.all(i, r, r.action != 'observe' || i == 0)").message("'observe' can only be the first rung"))]
-    #[x_kube(validation = Rule::new("self.all(i, r, r.action != 'quarantine' || i == size(self) - 1)").message("nothing comes after 'quarantine'"))]
+    #[x_kube(validation = Rule::new("!self.exists(r, r.action == 'observe') || self[0].action == 'observe'").message("'observe' can only be the first rung"))]
+    #[x_kube(validation = Rule::new("!self.exists(r, r.action == 'quarantine') || self[size(self) - 1].action == 'quarantine'").message("nothing comes after 'quarantine'"))]
     pub rungs: Vec<Rung>,
     /// A repair has succeeded when the class has not come back for so long; what comes back sooner enters at the next
     /// rung. 168h unless told.
@@ -253,8 +253,8 @@ impl Default for PersonAfter {
     }
 }
 
-/// When a rung is skipped: it fixed less than `below_percent` of at least `samples` machines of the same class, model
-/// and image, or of the same class where that kind of machine has not been seen so often.
+/// When a rung is skipped: at least `samples` doings on machines of the same class, model and image (of the same class
+/// alone, where that kind has not been seen so often) make it 95 % sure that it fixes less than `below_percent`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Skip {
@@ -348,6 +348,10 @@ pub struct RepairRef {
     pub class: String,
     /// What is done.
     pub action: RungAction,
+    /// How long it may take from when it has its grant.
+    pub deadline: GoDuration,
+    /// How long the class must stay away for it to have succeeded.
+    pub success_after: GoDuration,
     /// Whether a person confirms it first.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub confirm: bool,

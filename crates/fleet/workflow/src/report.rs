@@ -1,0 +1,316 @@
+//! What became of the problems of a fleet: who closed them, how long it took, what each rung fixed. A fold over what
+//! happened, so that the same history gives the same figures to the digit.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use muster_api::repair::RungAction;
+use muster_base::clock::elapsed;
+use serde::{Deserialize, Serialize};
+
+use crate::repair::climb::{self, Opening, Tried};
+
+/// One opening of a problem.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Episode {
+    /// Name of the problem.
+    pub problem: String,
+    /// Counts its openings.
+    pub episode: i64,
+    /// Class of the fault.
+    pub class: String,
+    /// Machine that had it.
+    pub machine: String,
+    /// Its site.
+    pub site: String,
+    /// Its model.
+    pub model: String,
+    /// First evidence.
+    pub seen: Timestamp,
+    /// When it opened.
+    pub opened: Timestamp,
+    /// When it was seen to be gone.
+    pub cleared: Option<Timestamp>,
+}
+
+/// Shares are of the problems that are decided: cleared, or in the hands of a person. Times are in seconds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// Problems that opened.
+    pub opened: u64,
+    /// Of these decided.
+    pub decided: u64,
+    /// Of these closed without a person.
+    pub closed_without_person: u64,
+    /// The same as a share.
+    pub auto_repair_share: f64,
+    /// Closed without a person and without any act: they cleared by themselves.
+    pub cleared_by_themselves: u64,
+    /// Given to a person.
+    pub with_person: u64,
+    /// From first evidence to opening.
+    pub time_to_detect: Spread,
+    /// From opening to clearing, of what was closed without a person.
+    pub time_to_repair: Spread,
+    /// The same per class.
+    pub per_class: BTreeMap<String, Line>,
+    /// Per site.
+    pub per_site: BTreeMap<String, Line>,
+    /// Per model of machine.
+    pub per_model: BTreeMap<String, Line>,
+    /// What each rung did.
+    pub per_rung: BTreeMap<RungAction, RungLine>,
+}
+
+/// A distribution of times, in seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// Median.
+    pub p50: f64,
+    /// 99th percentile.
+    pub p99: f64,
+    /// Longest.
+    pub max: f64,
+}
+
+impl Spread {
+    /// Of these times, by nearest rank.
+    pub fn of(mut times: Vec<Duration>) -> Self {
+        times.sort_unstable();
+        let rank = |percent: usize| {
+            let at = (times.len() * percent).div_ceil(100).max(1) - 1;
+            times.get(at).map_or(0.0, Duration::as_secs_f64)
+        };
+        Self { p50: rank(50), p99: rank(99), max: rank(100) }
+    }
+}
+
+/// One line of the report.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Line {
+    /// Problems that opened.
+    pub opened: u64,
+    /// Of these decided.
+    pub decided: u64,
+    /// Of these closed without a person.
+    pub closed_without_person: u64,
+    /// From opening to clearing, of these.
+    pub time_to_repair: Spread,
+}
+
+/// What one rung did.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RungLine {
+    /// How often it was done to its end.
+    pub tried: u64,
+    /// How often the class did not come back.
+    pub fixed: u64,
+    /// How long it took from its begin.
+    pub took: Spread,
+}
+
+/// Counts of one group while it is folded.
+#[derive(Default)]
+struct Group {
+    opened: u64,
+    decided: u64,
+    closed: u64,
+    repaired_in: Vec<Duration>,
+}
+
+impl Group {
+    fn add(&mut self, end: End) {
+        self.opened += 1;
+        match end {
+            End::Open => {}
+            End::Person => self.decided += 1,
+            End::Closed(after) => {
+                (self.decided, self.closed) = (self.decided + 1, self.closed + 1);
+                self.repaired_in.push(after);
+            }
+        }
+    }
+
+    fn line(self) -> Line {
+        Line {
+            opened: self.opened,
+            decided: self.decided,
+            closed_without_person: self.closed,
+            time_to_repair: Spread::of(self.repaired_in),
+        }
+    }
+}
+
+/// How an episode ended.
+#[derive(Clone, Copy)]
+enum End {
+    Open,
+    Person,
+    Closed(Duration),
+}
+
+/// Folds what happened. `tried` has, per problem, what was done for it, in the order in which it began.
+pub fn report(episodes: &[Episode], tried: &BTreeMap<String, Vec<Tried>>) -> Report {
+    let mut all = Group::default();
+    let (mut classes, mut sites, mut models) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    let mut found_in = Vec::new();
+    let mut untouched = 0;
+    for one in episodes {
+        let done = tried.get(&one.problem).map_or(&[][..], Vec::as_slice);
+        let mut of_this = done.iter().filter(|doing| doing.episode == one.episode && doing.counts());
+        let person = of_this.clone().any(|doing| doing.rung.action == RungAction::Quarantine || doing.rung.confirm);
+        let end = match (person, one.cleared) {
+            (true, _) => End::Person,
+            (false, Some(cleared)) => End::Closed(elapsed(one.opened, cleared)),
+            (false, None) => End::Open,
+        };
+        untouched += u64::from(matches!(end, End::Closed(_)) && of_this.next().is_none());
+        found_in.push(elapsed(one.seen, one.opened));
+        all.add(end);
+        for (groups, key) in
+            [(&mut classes, &one.class), (&mut sites, &one.site), (&mut models, &one.model)]
+        {
+            groups.entry(key.clone()).or_insert_with(Group::default).add(end);
+        }
+    }
+    let lines = |groups: BTreeMap<String, Group>| {
+        groups.into_iter().map(|(key, group)| (key, group.line())).collect::<BTreeMap<_, _>>()
+    };
+    let all = all.line();
+    Report {
+        opened: all.opened,
+        decided: all.decided,
+        closed_without_person: all.closed_without_person,
+        auto_repair_share: share(all.closed_without_person, all.decided),
+        cleared_by_themselves: untouched,
+        with_person: all.decided - all.closed_without_person,
+        time_to_detect: Spread::of(found_in),
+        time_to_repair: all.time_to_repair,
+        per_class: lines(classes),
+        per_site: lines(sites),
+        per_model: lines(models),
+        per_rung: rungs(episodes, tried),
+    }
+}
+
+/// A part of a whole; of nothing it is nothing.
+pub fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+fn rungs(episodes: &[Episode], tried: &BTreeMap<String, Vec<Tried>>) -> BTreeMap<RungAction, RungLine> {
+    let mut last: BTreeMap<&str, Opening> = BTreeMap::new();
+    for one in episodes {
+        let this = Opening { episode: one.episode, at: one.opened, cleared: one.cleared.is_some() };
+        let known = last.entry(&one.problem).or_insert(this);
+        if known.episode < this.episode {
+            *known = this;
+        }
+    }
+    let mut lines: BTreeMap<RungAction, (u64, u64, Vec<Duration>)> = BTreeMap::new();
+    for (problem, done) in tried {
+        for (index, doing) in done.iter().enumerate() {
+            if doing.rung.action == RungAction::Quarantine {
+                continue;
+            }
+            if let Some(fixed) = climb::fixed(done, index, last.get(problem.as_str()).copied()) {
+                let line = lines.entry(doing.rung.action).or_default();
+                (line.0, line.1) = (line.0 + 1, line.1 + u64::from(fixed));
+                line.2.push(doing.ended.map_or(Duration::ZERO, |ended| elapsed(doing.began, ended)));
+            }
+        }
+    }
+    let line = |(action, (tried, fixed, took))| (action, RungLine { tried, fixed, took: Spread::of(took) });
+    lines.into_iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_api::GoDuration;
+    use muster_api::repair::RepairRef;
+    use muster_api::workflow::RunPhase;
+
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    fn episode(machine: &str, number: i64, opened: i64, cleared: Option<i64>) -> Episode {
+        Episode {
+            problem: format!("{machine}.io.stall"),
+            episode: number,
+            class: "io.stall".into(),
+            machine: machine.into(),
+            site: "a".into(),
+            model: "R1".into(),
+            seen: at(opened - 5),
+            opened: at(opened),
+            cleared: cleared.map(at),
+        }
+    }
+
+    fn doing(episode: i64, action: RungAction, phase: RunPhase, from: i64, to: i64) -> Tried {
+        let rung = RepairRef {
+            policy: "p".into(),
+            class: "io.stall".into(),
+            action,
+            deadline: GoDuration(Duration::from_secs(900)),
+            success_after: GoDuration(Duration::from_secs(1000)),
+            confirm: false,
+            verify: String::new(),
+            model: String::new(),
+            image: String::new(),
+            why: String::new(),
+        };
+        let run = format!("run-{from}");
+        Tried { run, episode, rung, phase, acted: true, stopped: false, began: at(from), ended: Some(at(to)) }
+    }
+
+    #[test]
+    fn every_problem_counts_once_and_rungs_by_what_came_back() {
+        use RungAction::{PowerCycle, Quarantine, Reboot};
+        use RunPhase::{Failed, Succeeded};
+        let episodes = [
+            episode("m1", 1, 100, Some(160)),
+            episode("m2", 1, 100, Some(400)),
+            episode("m2", 2, 900, None),
+            episode("m3", 1, 100, Some(9000)),
+            episode("m4", 1, 100, None),
+        ];
+        let tried = BTreeMap::from([
+            (
+                "m2.io.stall".to_owned(),
+                vec![
+                    doing(1, Reboot, Failed, 110, 200),
+                    doing(1, PowerCycle, Succeeded, 210, 420),
+                    doing(2, PowerCycle, RunPhase::Running, 910, 910),
+                ],
+            ),
+            (
+                "m3.io.stall".to_owned(),
+                vec![doing(1, Reboot, Failed, 110, 210), doing(1, Quarantine, Succeeded, 220, 240)],
+            ),
+        ]);
+        let found = report(&episodes, &tried);
+        assert_eq!((found.opened, found.decided, found.with_person), (5, 3, 1));
+        assert_eq!((found.closed_without_person, found.cleared_by_themselves), (2, 1));
+        assert_eq!(found.auto_repair_share, 2.0 / 3.0);
+        assert_eq!((found.time_to_repair.p50, found.time_to_repair.p99), (60.0, 300.0));
+        assert_eq!(found.time_to_detect.max, 5.0);
+        let rung = |action| (found.per_rung[&action].tried, found.per_rung[&action].fixed);
+        assert_eq!(rung(Reboot), (2, 0));
+        assert_eq!(rung(PowerCycle), (1, 0), "it came back 480 s after");
+        assert_eq!(found.per_rung.get(&Quarantine), None);
+        assert_eq!(found.per_site["a"].opened, 5);
+    }
+
+    #[test]
+    fn nothing_happened_is_a_report_too() {
+        assert_eq!(report(&[], &BTreeMap::new()), Report::default());
+    }
+}

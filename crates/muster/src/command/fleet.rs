@@ -1,0 +1,248 @@
+//! `muster fleet report`: what became of the problems, counted anew from the history.
+
+mod page;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use kube::api::ListParams;
+use kube::{Api, Client, ResourceExt as _};
+use muster_api::condition;
+use muster_api::{Inventory, Machine, Problem, Run};
+use muster_workflow::planner::{REPAIR, Tried};
+use muster_workflow::report::{Episode, Line, Report, report};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::clock;
+use super::history::{Change, changes, parse};
+use crate::cli::fleet::{FleetReportArgs, ReportFormat};
+use crate::cli::history::RangeArgs;
+use crate::client::connect;
+use crate::failure::Failure;
+use crate::output;
+
+/// The report, with what it was counted from.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Told {
+    since: Timestamp,
+    until: Timestamp,
+    #[serde(flatten)]
+    report: Report,
+    /// Problems that are open now, by why nothing is done about them at the moment.
+    held_now: BTreeMap<String, u64>,
+}
+
+pub(crate) async fn run(args: FleetReportArgs) -> Result<(), Failure> {
+    let client = connect(&args.client).await?;
+    let until = clock().now();
+    let since = until.checked_sub(args.since.0).map_err(|_| {
+        Failure::Refused(format!("--since {}: that is before the begin of time", args.since))
+    })?;
+    let told = count(&client, since, until).await?;
+    match args.output {
+        ReportFormat::Table => output::text(&table(&told)),
+        ReportFormat::Json => {
+            let text = serde_json::to_string_pretty(&told)
+                .map_err(|error| Failure::failed("cannot print the report", &error))?;
+            output::text(&format!("{text}\n"))
+        }
+        ReportFormat::Html => output::text(&page::page(&told)),
+    }
+}
+
+async fn all<K>(client: &Client) -> Result<Vec<K>, Failure>
+where
+    K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+{
+    let list = Api::<K>::all(client.clone()).list(&ListParams::default()).await;
+    list.map(|list| list.items).map_err(|error| Failure::api(format!("cannot list {}", K::plural(&())), &error))
+}
+
+async fn count(client: &Client, since: Timestamp, until: Timestamp) -> Result<Told, Failure> {
+    let mut tried: BTreeMap<String, Vec<Tried>> = BTreeMap::new();
+    for run in all::<Run>(client).await? {
+        if let Some(one) = Tried::of(&run) {
+            tried.entry(run.spec.problem.clone()).or_default().push(one);
+        }
+    }
+    for done in tried.values_mut() {
+        done.sort_by_key(|one| (one.began, one.run.clone()));
+    }
+    let (mut episodes, mut held_now) = (Vec::new(), BTreeMap::new());
+    let mut places: BTreeMap<String, (String, String)> = BTreeMap::new();
+    for problem in all::<Problem>(client).await? {
+        let name = problem.name_any();
+        let range = RangeArgs { field: Some("status".to_owned()), since: None, until: Some(until) };
+        let seen = openings(&parse(&changes(client, "Problem", &name, &range).await?)?);
+        let of_now: Vec<&Opening> = seen.iter().filter(|one| since <= one.opened).collect();
+        let machine = &problem.spec.machine;
+        if of_now.is_empty() || machine.is_empty() {
+            continue;
+        }
+        if !places.contains_key(machine) {
+            let (place, held) = place(client, machine).await?;
+            if of_now.last().is_some_and(|last| last.cleared.is_none()) {
+                *held_now.entry(held).or_insert(0) += 1;
+            }
+            places.insert(machine.clone(), place);
+        }
+        let (site, model) = places[machine].clone();
+        episodes.extend(of_now.into_iter().map(|one| Episode {
+            problem: name.clone(),
+            episode: one.episode,
+            class: problem.spec.class.clone(),
+            machine: machine.clone(),
+            site: site.clone(),
+            model: model.clone(),
+            seen: one.seen,
+            opened: one.opened,
+            cleared: one.cleared,
+        }));
+    }
+    Ok(Told { since, until, report: report(&episodes, &tried), held_now })
+}
+
+/// Where a machine stands and what model it is, and what is said about its repair.
+async fn place(client: &Client, name: &str) -> Result<((String, String), String), Failure> {
+    let failed = |error: kube::Error| Failure::api(format!("cannot read machine {name}"), &error);
+    let machine = Api::<Machine>::all(client.clone()).get_opt(name).await.map_err(failed)?;
+    let inventory = Api::<Inventory>::all(client.clone()).get_opt(name).await.map_err(failed)?;
+    let model = inventory.and_then(|inventory| inventory.status).map(|facts| facts.model);
+    let conditions = machine.as_ref().and_then(|machine| machine.status.as_ref()).map(|s| &s.conditions[..]);
+    let held = condition::find(conditions.unwrap_or_default(), REPAIR).map(|told| told.reason.clone());
+    let site = machine.map(|machine| machine.spec.site);
+    Ok(((site.unwrap_or_default(), model.unwrap_or_default()), held.unwrap_or_else(|| "-".to_owned())))
+}
+
+/// One opening of a problem, as the history has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Opening {
+    episode: i64,
+    seen: Timestamp,
+    opened: Timestamp,
+    cleared: Option<Timestamp>,
+}
+
+/// Follows the fields of a problem's status through its changes, oldest first.
+fn openings(changes: &[Change]) -> Vec<Opening> {
+    let mut fields: BTreeMap<&str, &Value> = BTreeMap::new();
+    let mut openings: Vec<Opening> = Vec::new();
+    let mut changes = changes.iter().peekable();
+    while let Some(change) = changes.next() {
+        fields.insert(change.field.trim_start_matches("status."), &change.new);
+        if changes.peek().is_some_and(|next| next.revision == change.revision) {
+            continue;
+        }
+        let time = |field: &str| fields.get(field)?.as_str()?.parse::<Timestamp>().ok();
+        let episode = fields.get("episode").and_then(|value| value.as_i64()).unwrap_or(0);
+        let state = fields.get("state").and_then(|value| value.as_str()).unwrap_or_default();
+        let known = openings.last().map_or(0, |last| last.episode);
+        if let Some(opened) = time("openedAt").filter(|_| known < episode) {
+            let seen = time("firstSeen").unwrap_or(opened);
+            openings.push(Opening { episode, seen, opened, cleared: None });
+        }
+        if state == "Clear"
+            && let Some(last) = openings.last_mut().filter(|last| last.cleared.is_none())
+        {
+            last.cleared = time("clearedAt");
+        }
+    }
+    openings
+}
+
+fn seconds(seconds: f64) -> String {
+    muster_api::GoDuration(std::time::Duration::from_secs_f64(seconds.round())).to_string()
+}
+
+fn percent(part: u64, whole: u64) -> String {
+    if whole == 0 { "-".to_owned() } else { format!("{:.1} %", 100.0 * part as f64 / whole as f64) }
+}
+
+/// Rows of a table, the first of them its header.
+type Rows = Vec<Vec<String>>;
+
+fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
+    cells.map(str::to_owned).to_vec()
+}
+
+fn summary(told: &Told) -> Rows {
+    let report = &told.report;
+    let figure = |name: &str, value: String| vec![name.to_owned(), value];
+    vec![
+        figure("problems opened", report.opened.to_string()),
+        figure("closed without a person", report.closed_without_person.to_string()),
+        figure("  of these by themselves", report.cleared_by_themselves.to_string()),
+        figure("given to a person", report.with_person.to_string()),
+        figure("share without a person", percent(report.closed_without_person, report.decided)),
+        figure("time to detect, p50 / p99", {
+            format!("{} / {}", seconds(report.time_to_detect.p50), seconds(report.time_to_detect.p99))
+        }),
+        figure("time to repair, p50 / p99", {
+            format!("{} / {}", seconds(report.time_to_repair.p50), seconds(report.time_to_repair.p99))
+        }),
+    ]
+}
+
+fn lines(name: &str, lines: &BTreeMap<String, Line>) -> Rows {
+    let mut rows = vec![row([name, "OPENED", "DECIDED", "WITHOUT A PERSON", "REPAIR P50", "REPAIR P99"])];
+    rows.extend(lines.iter().map(|(key, line)| {
+        vec![
+            if key.is_empty() { "-".to_owned() } else { key.clone() },
+            line.opened.to_string(),
+            line.decided.to_string(),
+            percent(line.closed_without_person, line.decided),
+            seconds(line.time_to_repair.p50),
+            seconds(line.time_to_repair.p99),
+        ]
+    }));
+    rows
+}
+
+fn rungs(told: &Told) -> Rows {
+    let mut rows = vec![row(["RUNG", "DONE", "FIXED", "SHARE", "TOOK P50", "TOOK P99"])];
+    rows.extend(told.report.per_rung.iter().map(|(action, line)| {
+        vec![
+            action.as_str().to_owned(),
+            line.tried.to_string(),
+            line.fixed.to_string(),
+            percent(line.fixed, line.tried),
+            seconds(line.took.p50),
+            seconds(line.took.p99),
+        ]
+    }));
+    rows
+}
+
+fn held(told: &Told) -> Rows {
+    let mut rows = vec![row(["OPEN NOW BECAUSE", "PROBLEMS"])];
+    rows.extend(told.held_now.iter().map(|(reason, count)| vec![reason.clone(), count.to_string()]));
+    rows
+}
+
+/// Every table of the report; those without rows are left out.
+fn tables(told: &Told) -> Vec<Rows> {
+    let report = &told.report;
+    let tables = [
+        lines("CLASS", &report.per_class),
+        rungs(told),
+        lines("SITE", &report.per_site),
+        lines("MODEL", &report.per_model),
+        held(told),
+    ];
+    tables.into_iter().filter(|rows| 1 < rows.len()).collect()
+}
+
+fn table(told: &Told) -> String {
+    let mut text = format!("from {:.0} to {:.0}\n", told.since, told.until);
+    text += &output::columns(summary(told));
+    for rows in tables(told) {
+        text.push('\n');
+        text += &output::columns(rows);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,4 @@
+//! Fleets that break and are healed, in virtual time.
+
+mod crashes;
+mod numbers;
