@@ -11,6 +11,7 @@ fn machine() -> (tempfile::TempDir, Roots) {
     let (proc, sys) = (dir.path().join("proc"), dir.path().join("sys"));
     put(&proc, "meminfo", "MemTotal:       33554432 kB\nMemFree: 1 kB\n");
     put(&proc, "sys/kernel/osrelease", "6.1.0\n");
+    put(&proc, "1/root/etc/os-release", "PRETTY_NAME=\"Debian 12\"\nIMAGE_ID=rack\nIMAGE_VERSION=7\n");
     put(&proc, "sys/kernel/random/boot_id", "b-1\n");
     let thread = |n: u32, socket: u32, core: u32| {
         format!("processor\t: {n}\nmodel name\t: Fast 9000\nphysical id\t: {socket}\ncore id\t\t: {core}\n\n")
@@ -39,9 +40,11 @@ fn a_machine_is_described_by_its_files() {
     let now: Timestamp = "2026-11-01T14:05:00Z".parse().unwrap();
     let found = observe(&roots, now);
     assert_eq!(
-        (found.observed_at, found.boot_id.as_str(), found.kernel.as_str()),
-        (Some(now), "b-1", "6.1.0")
+        (found.observed_at, found.boot_id.as_str(), found.kernel.as_str(), found.image.as_str()),
+        (Some(now), "b-1", "6.1.0", "rack 7")
     );
+    assert_eq!(image("PRETTY_NAME=\"Debian 12\"\n"), "Debian 12");
+    assert_eq!(image(""), "");
     assert_eq!((found.memory_gib, found.serial.as_str()), (32, "B77"));
     assert_eq!((found.cpu.sockets, found.cpu.cores, found.cpu.threads), (2, 2, 4));
     let disks: Vec<_> = found
