@@ -148,7 +148,9 @@ async fn serve(world: &World, site: &str, rack: &str, number: usize) -> String {
     let spec = MachineSpec { site: site.to_owned(), rack: rack.to_owned(), ..MachineSpec::default() };
     let api: Api<Machine> = Api::all(world.admin());
     api.create(&PostParams::default(), &Machine::new(&name, spec)).await.unwrap();
-    let status = json!({"status": {"phase": "Healthy", "node": name, "since": world.now()}});
+    let (now, reason) = (world.now(), "of paper");
+    let life = json!([{"at": now, "to": "Registered", "reason": reason}, {"at": now, "to": "Healthy", "reason": reason}]);
+    let status = json!({"status": {"phase": "Healthy", "node": name, "since": now, "transitions": life}});
     api.patch_status(&name, &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
     let mut lease = Lease::default();
     lease.metadata.name = Some(name.clone());

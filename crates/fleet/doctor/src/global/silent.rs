@@ -95,10 +95,10 @@ fn tick(context: &Context, silence: &Arc<Mutex<Silence>>, queue: &Queue<ObjectKe
         while token.run_until_cancelled(tokio::time::sleep(TICK)).await.is_some() {
             loop {
                 let due = silence.lock().due(steady.now(), PORTION);
-                for machine in &due {
-                    queue.add(ObjectKey::cluster(&**machine), Cause::Timer);
+                for machine in due {
+                    queue.add(ObjectKey::cluster(&*machine), Cause::Timer);
                 }
-                if due.len() < PORTION {
+                if silence.lock().next().is_none_or(|next| steady.now() < next) {
                     break;
                 }
                 tokio::task::yield_now().await;

@@ -4,7 +4,8 @@
 //! its machines failed (*share*), and what part of the burst is that (*cover*)? The suspect is the one whose share times
 //! cover is largest, the narrowest on a tie; what it explains is taken away and the rest is asked again. Nothing is
 //! suspected below the limits, nor where chance alone would do it: with the rate of failures elsewhere, the chance that so
-//! many of a domain fail, times the number of such domains, must be below one in a thousand (the bound of Chernoff).
+//! many of a domain fail, times the number of such domains, must be below one in a thousand (the bound of Chernoff); and
+//! half of a domain's machines must show the same class, for one cause shows itself alike.
 //! Measured by Ford et al., OSDI 2010: 37 % of failures come in bursts of two and more within 120 s, and the large
 //! bursts belong to racks.
 
@@ -31,6 +32,8 @@ const CAUSES_MAX: usize = 64;
 /// As if besides the machines elsewhere a thousand more had been watched and one had failed: without it nothing could be
 /// said of a fleet that fails as a whole.
 const ELSEWHERE_MACHINES: f64 = 1000.0;
+/// The rate that was seen elsewhere counts in full only where there are more machines than these.
+const ELSEWHERE_FEW: f64 = 10.0;
 /// How likely a coincidence among all domains of a kind may be.
 const COINCIDENCE: f64 = 0.001;
 
@@ -138,6 +141,7 @@ impl Explanation {
 /// A machine that failed, with everything that opened on it.
 struct Fallen<'a> {
     place: &'a Place,
+    classes: BTreeSet<&'a str>,
     rules: BTreeSet<&'a str>,
 }
 
@@ -149,12 +153,15 @@ struct Tally<'a> {
     racks: bool,
     /// Rules that found every one of them.
     common: BTreeSet<&'a str>,
+    /// Machines by class.
+    classes: BTreeMap<&'a str, u32>,
 }
 
 impl<'a> Tally<'a> {
     fn first(fallen: &Fallen<'a>) -> Self {
         let place = fallen.place;
-        Self { machines: 1, place, racks: place.rack.is_empty(), common: fallen.rules.clone() }
+        let classes = fallen.classes.iter().map(|class| (*class, 1)).collect();
+        Self { machines: 1, place, racks: place.rack.is_empty(), common: fallen.rules.clone(), classes }
     }
 
     fn add(&mut self, fallen: &Fallen<'a>) {
@@ -163,6 +170,14 @@ impl<'a> Tally<'a> {
         if !self.common.is_empty() {
             self.common.retain(|rule| fallen.rules.contains(rule));
         }
+        for class in &fallen.classes {
+            *self.classes.entry(class).or_insert(0) += 1;
+        }
+    }
+
+    /// Half of them show the same.
+    fn is_alike(&self) -> bool {
+        self.classes.values().any(|machines| self.machines <= 2 * machines)
     }
 }
 
@@ -179,9 +194,13 @@ pub fn explain<'a>(
 ) -> Vec<Explanation> {
     let mut left: BTreeMap<&str, Fallen<'a>> = BTreeMap::new();
     for opening in openings {
-        let fallen = left
-            .entry(opening.machine.as_str())
-            .or_insert_with(|| Fallen { place: &opening.place, rules: BTreeSet::new() });
+        let (classes, rules) = (BTreeSet::new(), BTreeSet::new());
+        let fallen = left.entry(opening.machine.as_str()).or_insert_with(|| Fallen {
+            place: &opening.place,
+            classes,
+            rules,
+        });
+        fallen.classes.insert(&opening.class);
         fallen.rules.extend(opening.rule());
     }
     let mut causes = Vec::new();
@@ -263,7 +282,7 @@ impl Domain<'_> {
         let one_rule = !self.tally.common.is_empty();
         let percent = if one_rule { percent.max(rack_percent) } else { percent };
         let has_elsewhere = size < fleet || !(one_rule || self.is_borne());
-        let many = least <= failed && percent * size <= 100 * failed;
+        let many = least <= failed && percent * size <= 100 * failed && self.tally.is_alike();
         let is_suspect =
             many && has_elsewhere && (self.tally.racks || !spread) && self.is_no_chance(size, fleet);
         let place = self.tally.place;
@@ -288,8 +307,9 @@ impl Domain<'_> {
 
     fn is_no_chance(&self, size: u32, fleet: u32) -> bool {
         let failed = self.tally.machines;
-        let elsewhere = (f64::from(self.burst.saturating_sub(failed)) + 1.0)
-            / (f64::from(fleet - size) + ELSEWHERE_MACHINES);
+        let (others, machines) = (f64::from(self.burst.saturating_sub(failed)), f64::from(fleet - size));
+        let elsewhere =
+            ((others + 1.0) / (machines + ELSEWHERE_MACHINES)).max(others / (machines + ELSEWHERE_FEW));
         let rate = share(failed, size);
         if rate <= elsewhere {
             return false;

@@ -126,7 +126,8 @@ impl Silence {
         self.floor = now;
     }
 
-    /// The time has come for these, `max` at most. Each comes again at once unless its look is followed by what it asks.
+    /// Looks at up to `max` of those whose time has come and returns those for which something is to be done; until
+    /// [`Silence::next`] lies ahead there are more. What nothing is done about comes again.
     pub fn due(&mut self, now: Timestamp, max: usize) -> Vec<Arc<str>> {
         let mut found = Vec::new();
         for _ in 0..max {
@@ -303,5 +304,19 @@ mod tests {
         let portions: Vec<usize> = (0..4).map(|_| silence.due(at(40), 10).len()).collect();
         assert_eq!(portions, [10, 10, 5, 0]);
         assert_eq!(silence.due(at(80), 100).len(), 25);
+    }
+
+    #[test]
+    fn those_that_were_heard_meanwhile_hide_none_that_were_not() {
+        let mut silence = Silence::new(Limits::default());
+        for number in 0..100 {
+            silence.expect(&format!("m{number:02}"), at(0));
+        }
+        (0..99).for_each(|number| silence.heard(&format!("m{number:02}"), at(30)));
+        let mut found = Vec::new();
+        while silence.next().is_some_and(|next| next <= at(45)) {
+            found.extend(silence.due(at(45), 10));
+        }
+        assert_eq!(found, [Arc::from("m99")]);
     }
 }

@@ -169,6 +169,25 @@ fn independent_faults_name_nothing() {
 }
 
 #[test]
+fn a_small_site_in_which_one_thing_and_another_fails_is_not_suspected() {
+    const CLASSES: [&str; 5] = ["disk.media_error", "mem.ecc", "fs.full", "nic.flap", "clock.skew"];
+    let two = fleet(2, 5, 4);
+    let fallen = openings(&two, |_, _, number| (number % 7 == 0).then(|| CLASSES[number / 7 % 5]));
+    check(&two, &fallen, &[]);
+    let alike = openings(&two, |_, place, number| {
+        (if place.site == "s0" { number % 4 == 1 } else { number % 9 == 0 }).then_some(SILENT)
+    });
+    assert_eq!(alike.len(), 7);
+    check(&two, &alike, &[]);
+    let one = fleet(1, 5, 4);
+    let fallen = openings(&one, |_, _, number| (number % 3 == 0).then(|| CLASSES[number / 3 % 5]));
+    assert_eq!(fallen.len(), 7);
+    check(&one, &fallen, &[]);
+    let alike = openings(&one, |_, _, number| (number % 3 == 0).then_some(SILENT));
+    check(&one, &alike, &["site s0: 7 of 20"]);
+}
+
+#[test]
 fn in_a_storm_a_small_rack_half_down_may_be_chance() {
     let fleet = fleet(10, 100, 6);
     let half = |name: &str| of_rack(name, "s0-r1", 3);

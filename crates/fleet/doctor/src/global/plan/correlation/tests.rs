@@ -278,3 +278,47 @@ fn half_the_fleet_in_two_sites_is_two_sites() {
         ["+correlated.site.s0 40/40 #1 holds 40", "+correlated.site.s2 40/40 #1 holds 40"]
     );
 }
+
+/// Whatever opens, clears, is lost or seen again: what holds is a parent that is there, each parent has enough machines,
+/// and a second look changes nothing.
+#[test]
+fn in_any_story_a_second_look_changes_nothing_and_nothing_is_held_by_nothing() {
+    for seed in 1..=40_u64 {
+        let mut fleet = fleet();
+        let mut dice = seed;
+        let mut throw = |sides: u64| {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (dice >> 33) % sides
+        };
+        let mut opened: BTreeMap<String, (Fault, i64)> = BTreeMap::new();
+        for step in 0..300_i64 {
+            let now = step * 7;
+            let site = throw(2) as usize;
+            let fault = silent(site, throw(1 + site as u64 * 4) as usize, throw(8) as usize);
+            match throw(4) {
+                0 => {
+                    if let Some((fault, at)) = opened.remove(&fault.name()) {
+                        fault.clears(&mut fleet, at);
+                    }
+                }
+                1 => {
+                    if let Some((fault, at)) = opened.get(&fault.name()) {
+                        fault.seen(&mut fleet, *at, now);
+                    }
+                }
+                _ => {
+                    let (fault, at) = *opened.entry(fault.name()).or_insert((fault, now));
+                    fault.seen(&mut fleet, at, now);
+                }
+            }
+            fleet.judge(at(now));
+            assert_eq!(fleet.judge(at(now)), Judged::default(), "seed {seed}, step {step}");
+            for (name, (fault, _)) in &opened {
+                let parent = fleet.parent_of(name).unwrap();
+                assert!(parent.is_empty() || fleet.parents().contains_key(parent), "{name}: {parent}");
+                assert_eq!(fault.name(), *name);
+            }
+            assert!(fleet.parents().values().all(|parent| 3 <= parent.suspect.machines));
+        }
+    }
+}
