@@ -124,9 +124,10 @@ impl Explanation {
     pub fn evidence(&self, window: Duration) -> String {
         let Suspect { kind, name, machines, of, .. } = &self.suspect;
         let named: Vec<&str> = self.machines.iter().take(EXAMPLES).map(String::as_str).collect();
-        let whose = match kind {
-            SuspectKind::Rule => format!("by rule {name}"),
-            kind => format!("of {} {name}", kind.as_str()),
+        let whose = if *kind == SuspectKind::Rule {
+            format!("by rule {name}")
+        } else {
+            format!("of {} {name}", kind.as_str())
         };
         format!(
             "{machines} of {of} machines {whose} failed within {} s, of {} in all: {}{}",

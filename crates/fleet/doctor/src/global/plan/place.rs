@@ -44,7 +44,9 @@ impl Place {
         here && match suspect.kind {
             SuspectKind::Rule => true,
             SuspectKind::Power => self.feed() == suspect.name,
-            kind => self.of(kind) == suspect.name,
+            SuspectKind::Rack | SuspectKind::Site | SuspectKind::Image | SuspectKind::Firmware => {
+                self.of(suspect.kind) == suspect.name
+            }
         }
     }
 }
