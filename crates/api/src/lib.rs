@@ -39,7 +39,6 @@ pub use order::Order;
 pub use problem::{Problem, repair};
 pub use profile::HardwareProfile;
 pub use rack::Rack;
-
 pub use repair::RepairPolicy;
 pub use role::MachineRole;
 pub use site::Site;

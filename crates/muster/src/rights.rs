@@ -14,6 +14,7 @@ pub(crate) const JOINING: &str = "joining";
 pub(crate) const CLAIMS: &str = "claims";
 pub(crate) const NETWORK: &str = "network";
 pub(crate) const DOCTOR: &str = "doctor";
+pub(crate) const GLOBAL_DOCTOR: &str = "globaldoctor";
 pub(crate) const BMC: &str = "bmc";
 pub(crate) const SCHEDULER: &str = "scheduler";
 
@@ -92,6 +93,7 @@ fn reader() -> Vec<Rule> {
     let mut rules: Vec<Rule> =
         [OF_MACHINES, OF_WORKFLOW, OF_BMC].iter().map(|kinds| rule(OURS, kinds, READ)).collect();
     rules.push(rule("", &["nodes"], READ));
+    rules.push(rule("coordination.k8s.io", &["leases"], READ));
     rules
 }
 
@@ -168,6 +170,17 @@ fn doctor() -> Vec<Rule> {
     ]
 }
 
+/// Looks once more at what it is about to say, and writes Problems: nothing else. Its watches are the reader's.
+fn global_doctor() -> Vec<Rule> {
+    vec![
+        rule(OURS, &["machines", "bmcreadings", "problems"], LOOK),
+        rule("", &["nodes"], LOOK),
+        rule("coordination.k8s.io", &["leases"], LOOK),
+        rule(OURS, &["problems"], &["create"]),
+        rule(OURS, &["problems/status"], &["update", "patch"]),
+    ]
+}
+
 /// Obeys Orders for management controllers, and alone reads their credentials: those of one namespace, by name.
 fn bmc() -> Vec<Rule> {
     vec![
@@ -212,6 +225,7 @@ pub(crate) fn table() -> Vec<(&'static str, Vec<Rule>)> {
         (CLAIMS, claims()),
         (NETWORK, network()),
         (DOCTOR, doctor()),
+        (GLOBAL_DOCTOR, global_doctor()),
         (BMC, bmc()),
         (HISTORY, history()),
     ];
@@ -230,7 +244,16 @@ mod tests {
 
     #[test]
     fn the_doctor_writes_problems_and_nothing_else() {
-        for rule in doctor() {
+        writes_problems_and_nothing_else(doctor());
+    }
+
+    #[test]
+    fn the_global_doctor_writes_problems_and_nothing_else() {
+        writes_problems_and_nothing_else(global_doctor());
+    }
+
+    fn writes_problems_and_nothing_else(rules: Vec<Rule>) {
+        for rule in rules {
             let writes = rule.verbs.iter().any(|verb| !READ.contains(&verb.as_str()));
             let problems = rule.resources.iter().all(|resource| resource.starts_with("problems"));
             assert!(!writes || (problems && rule.groups == [OURS]), "{rule:?}");

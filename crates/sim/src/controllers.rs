@@ -23,6 +23,7 @@ pub struct Controllers {
     server: ApiServer,
     clock: SharedClock,
     metrics: Metrics,
+    problems: muster_doctor::global::Metrics,
     sweep_every: Duration,
     /// On the way of the fleet's controllers, and of all others.
     fleet: Arc<Faults>,
@@ -57,6 +58,7 @@ impl Controllers {
                 server,
                 clock,
                 metrics: Metrics::default(),
+                problems: muster_doctor::global::Metrics::default(),
                 sweep_every,
                 fleet,
                 engine,
@@ -117,7 +119,19 @@ impl Controllers {
         muster_machines::start_claims(&client, &informers, &self.clock, &tasks, &self.metrics, &machines);
         muster_machines::start(&informers, &self.clock, &tasks, &self.metrics, machines);
         muster_workflow::start(&informers, &self.clock, &tasks, &self.metrics, workflow);
+        self.start_doctor(&informers, &tasks);
         self.start_engine(&tasks);
+    }
+
+    /// The global doctor, on the way of the fleet's controllers.
+    fn start_doctor(&self, informers: &Informers, tasks: &Tasks) {
+        let client = wire::client(&self.server, rights::identity(rights::GLOBAL_DOCTOR), &self.fleet);
+        let config = muster_doctor::global::Config {
+            sweep_every: self.sweep_every,
+            ..muster_doctor::global::Config::default()
+        };
+        let informers = informers.shared_with(client);
+        muster_doctor::global::start(&informers, &self.clock, tasks, &self.metrics, &self.problems, config);
     }
 
     fn start_engine(&self, tasks: &Tasks) {

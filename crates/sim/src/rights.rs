@@ -7,6 +7,7 @@ use muster_apiserver::{ApiServer, Identity};
 
 pub(crate) const FLEET: &str = "fleet";
 pub(crate) const DOCTOR: &str = "doctor";
+pub(crate) const GLOBAL_DOCTOR: &str = "globaldoctor";
 
 const MUSTER: &str = muster_api::GROUP;
 
@@ -51,6 +52,7 @@ fn fleet() -> Vec<Rule> {
         rule("", &["namespaces"], &["create"]),
         rule(MUSTER, &["machines", "machineclaims"], &["patch"]),
         rule("", &["nodes"], &["get", "list", "watch", "patch"]),
+        rule("coordination.k8s.io", &["leases"], &["get", "list", "watch"]),
     ]
 }
 
@@ -63,9 +65,20 @@ fn doctor() -> Vec<Rule> {
     ]
 }
 
+/// What it watches is read for it; it looks once more and writes Problems.
+fn global_doctor() -> Vec<Rule> {
+    vec![
+        rule(MUSTER, &["machines", "bmcreadings", "problems"], &["get", "list"]),
+        rule("", &["nodes"], &["get", "list"]),
+        rule("coordination.k8s.io", &["leases"], &["get", "list"]),
+        rule(MUSTER, &["problems"], &["create"]),
+        rule(MUSTER, &["problems/status"], &["update", "patch"]),
+    ]
+}
+
 /// Writes the roles down.
 pub(crate) async fn ensure(server: &ApiServer) -> Result<(), BootstrapError> {
-    let mut roles = vec![(FLEET, fleet()), (DOCTOR, doctor())];
+    let mut roles = vec![(FLEET, fleet()), (DOCTOR, doctor()), (GLOBAL_DOCTOR, global_doctor())];
     for component in muster_workloads::rules::components() {
         let rows = muster_workloads::rules::rules(component);
         let rows = rows.iter().map(|row| rule(row.group, row.resources, row.verbs)).collect();

@@ -29,6 +29,8 @@ pub(crate) struct FleetConfig {
     pub(crate) identity: String,
     pub(crate) sweep_every: Duration,
     pub(crate) history: muster_history::Config,
+    /// What is counted of Problems.
+    pub(crate) problems: muster_doctor::global::Metrics,
 }
 
 /// The clients of the fleet's parts, each under its own identity where the engine is our own.
@@ -44,6 +46,8 @@ pub(crate) struct FleetClients {
     pub(crate) workflow: Client,
     /// The management controllers' actor's.
     pub(crate) bmc: Client,
+    /// The global doctor's.
+    pub(crate) doctor: Client,
     /// The history's.
     pub(crate) history: Client,
     /// Lets machines join.
@@ -60,7 +64,8 @@ pub(crate) async fn run(args: ControllersArgs) -> Result<(), Failure> {
         None => format!("{}-{}", machine_name(None)?, std::process::id()),
     };
     let history = args.history.config();
-    let config = FleetConfig { identity, sweep_every: args.sweep_every.0, history };
+    let problems = muster_doctor::global::Metrics::default();
+    let config = FleetConfig { identity, sweep_every: args.sweep_every.0, history, problems };
     prepare(&client).await?;
     let tasks = Tasks::new();
     let clients = FleetClients {
@@ -68,6 +73,7 @@ pub(crate) async fn run(args: ControllersArgs) -> Result<(), Failure> {
         machines: client.clone(),
         workflow: client.clone(),
         bmc: client.clone(),
+        doctor: client.clone(),
         history: client.clone(),
         reader: client.clone(),
         joining: client.clone(),
@@ -135,7 +141,11 @@ pub(crate) fn start(
         muster_machines::Config { sweep_every: config.sweep_every, ..muster_machines::Config::default() };
     let workflow = muster_workflow::Config { sweep_every: config.sweep_every };
     let bmc = muster_bmc::Config { sweep_every: config.sweep_every, ..muster_bmc::Config::default() };
-    let history = config.history;
+    let doctor = muster_doctor::global::Config {
+        sweep_every: config.sweep_every,
+        ..muster_doctor::global::Config::default()
+    };
+    let (history, problems) = (config.history, config.problems);
     let (clients, clock, all, metrics, told) =
         (clients.clone(), SharedClock::clone(clock), tasks.clone(), metrics.clone(), lost.clone());
     tasks.spawn(Kind::Job, "fleet leadership", async move {
@@ -149,6 +159,8 @@ pub(crate) fn start(
             muster_workflow::start(&informers, &clock, &all, &metrics, workflow);
             let informers = read.shared_with(clients.bmc.clone());
             muster_bmc::start(&informers, &clock, &all, &metrics, bmc);
+            let informers = read.shared_with(clients.doctor.clone());
+            muster_doctor::global::start(&informers, &clock, &all, &metrics, &problems, doctor);
             if let Err(error) =
                 muster_history::start(&clients.history, &clock, &all, &metrics, &history).await
             {

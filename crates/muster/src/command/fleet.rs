@@ -236,10 +236,10 @@ fn tables(told: &Told) -> Vec<Rows> {
 
 fn table(told: &Told) -> String {
     let mut text = format!("from {:.0} to {:.0}\n", told.since, told.until);
-    text += &output::columns(summary(told));
+    text += &output::columns(summary(told).into_iter());
     for rows in tables(told) {
         text.push('\n');
-        text += &output::columns(rows);
+        text += &output::columns(rows.into_iter());
     }
     text
 }

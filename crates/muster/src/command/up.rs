@@ -81,6 +81,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), Failure> {
         machines: plane.client(rights::MACHINES),
         workflow: plane.client(rights::WORKFLOW),
         bmc: plane.client(rights::BMC),
+        doctor: plane.client(rights::GLOBAL_DOCTOR),
         history,
         joining: plane.client(rights::JOINING),
         claims: plane.client(rights::CLAIMS),
@@ -88,7 +89,8 @@ pub(crate) async fn run(settings: Settings) -> Result<(), Failure> {
     let history = muster_history::Config::new(data_dir.join("history"));
     // One process holds the data directory, so a former life of it is not waited for.
     let identity = format!("muster-up-{machine}");
-    let config = FleetConfig { identity, sweep_every: settings.sweep_every, history };
+    let problems = muster_doctor::global::Metrics::register(&mut shared.registry.lock());
+    let config = FleetConfig { identity, sweep_every: settings.sweep_every, history, problems };
     let lost = controllers::start(&clients, &shared.clock, &shared.tasks, &shared.metrics, config);
     let config = NodeConfig {
         machine,

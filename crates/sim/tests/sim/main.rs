@@ -2,6 +2,7 @@
 
 mod chaos;
 mod crashes;
+mod global;
 mod guards;
 mod intake;
 mod ledger;

@@ -1,0 +1,13 @@
+//! What the global doctor decides, on plain values: no I/O and no clock, the time is an argument. A simulation of a fleet
+//! runs the very same.
+//!
+//! [`silence::Silence`] knows when each machine was last heard and whose word is due. [`correlation::Correlation`] is fed
+//! with what opens and clears, and says which Problems of many there are and which Problems they hold;
+//! [`burst::explain`] is its judgement of one burst.
+
+pub mod burst;
+pub mod correlation;
+pub mod place;
+pub mod record;
+pub mod silence;
+pub mod standing;
