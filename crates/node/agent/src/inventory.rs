@@ -43,6 +43,7 @@ pub fn observe(roots: &Roots, now: Timestamp) -> InventoryStatus {
         observed_at: Some(now),
         boot_id: boot_id(roots),
         kernel: line(&roots.proc.join("sys/kernel/osrelease")),
+        image: image(&fs::read_to_string(roots.proc.join("1/root/etc/os-release")).unwrap_or_default()),
         cpu: cpu(&fs::read_to_string(roots.proc.join("cpuinfo")).unwrap_or_default()),
         memory_gib: u32::try_from(memory_bytes(roots) >> 30).unwrap_or(u32::MAX),
         disks: disks(&roots.sys.join("block")),
@@ -52,6 +53,20 @@ pub fn observe(roots: &Roots, now: Timestamp) -> InventoryStatus {
         firmware: told(&roots.sys.join("class/dmi/id/bios_version")),
         missing: Vec::new(),
         surplus: Vec::new(),
+    }
+}
+
+/// What os-release(5) calls the system: the image and its version where it tells them, else the name for people.
+pub(crate) fn image(text: &str) -> String {
+    let value = |key: &str| {
+        let mut rows = text.lines().filter_map(|line| line.split_once('='));
+        let value = rows.find(|(name, _)| *name == key).map(|(_, value)| value.trim_matches('"'));
+        value.filter(|value| !value.is_empty())
+    };
+    match (value("IMAGE_ID"), value("IMAGE_VERSION")) {
+        (Some(id), Some(version)) => format!("{id} {version}"),
+        (Some(id), None) => id.to_owned(),
+        (None, _) => value("PRETTY_NAME").unwrap_or_default().to_owned(),
     }
 }
 
