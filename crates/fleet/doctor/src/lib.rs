@@ -1,17 +1,33 @@
 //! The local doctor: looks at one machine and files Problems. It does nothing else.
 //!
 //! It runs as its own process, under its own identity in the API, without a capability ([`confine`]). It reads what the
-//! agent shows on a read-only socket; it holds no connection that could act. What is done about a Problem is decided
-//! and done elsewhere.
+//! kernel shows to everybody and what the agent shows on its read-only sockets; it holds no connection that could act.
+//! What is done about a Problem is decided and done elsewhere.
 
+mod cases;
 mod config;
 mod confine;
+mod detect;
 mod diagnosis;
 mod doctor;
-mod readings;
-mod report;
+mod filing;
+mod kernel;
+mod klog;
+pub mod planner {
+    //! From single signs to a state, for whoever has the signs in memory: no I/O, and the time is an argument.
 
-pub use config::Config;
-pub use confine::{ConfineError, confine};
+    pub use crate::diagnosis::{Diagnosis, Moment};
+    pub use crate::rule::{Opens, Rule, Sign};
+}
+mod readings;
+mod rule;
+mod spool;
+mod state;
+
+pub use config::{Config, Local};
+pub use confine::{ConfineError, confine, hand_over};
 pub use doctor::Doctor;
+pub use kernel::Roots;
+pub use klog::rules::RuleFault;
+pub use klog::scan::Trust;
 pub use readings::{ReadingsError, Source};
