@@ -113,7 +113,7 @@ fn read(words: &[u8], near: Timestamp) -> Option<Timestamp> {
     let fraction = u64::from(u32::from_be_bytes(words[4..8].try_into().ok()?));
     let here = near.as_second() + ERA;
     let distance = (seconds - here + (1 << 31)).rem_euclid(1 << 32) - (1 << 31);
-    let nanoseconds = i32::try_from(fraction * 1_000_000_000 >> 32).ok()?;
+    let nanoseconds = i32::try_from((fraction * 1_000_000_000) >> 32).ok()?;
     Timestamp::new(near.as_second() + distance, nanoseconds).ok()
 }
 

@@ -53,11 +53,14 @@ struct Mount {
     options: BTreeSet<String>,
 }
 
+/// How a file system is asked for its size.
+type Asked = Box<dyn Fn(&Path) -> io::Result<Usage> + Send>;
+
 /// The detector.
 pub(crate) struct Mounts {
     roots: Roots,
     virtual_devices: bool,
-    usage: Box<dyn Fn(&Path) -> io::Result<Usage> + Send>,
+    usage: Asked,
     readonly: Arc<Rule>,
     full: Arc<Rule>,
     inodes: Arc<Rule>,

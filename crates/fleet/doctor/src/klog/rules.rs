@@ -182,11 +182,11 @@ fn compile(pattern: &str) -> Result<Regex, String> {
         .size_limit(COMPILED_BYTES_MAX)
         .dfa_size_limit(CACHE_BYTES_MAX)
         .build()
-        .map_err(|error| match error {
-            regex::Error::CompiledTooBig(_) => {
-                format!("takes more than {COMPILED_BYTES_MAX} bytes when compiled")
+        .map_err(|error| {
+            if matches!(error, regex::Error::CompiledTooBig(_)) {
+                return format!("takes more than {COMPILED_BYTES_MAX} bytes when compiled");
             }
-            _ => first_line(error.to_string().lines().last().unwrap_or_default()).to_owned(),
+            error.to_string().lines().last().unwrap_or_default().to_owned()
         })
 }
 
