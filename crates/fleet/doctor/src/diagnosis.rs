@@ -2,6 +2,8 @@
 //!
 //! Several rules may speak of one fault of one part: any of them opens it, and all that spoke must be quiet to clear it.
 
+pub(crate) mod cases;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;

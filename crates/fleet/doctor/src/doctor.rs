@@ -14,11 +14,11 @@ use muster_base::task::{Kind, Tasks};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::cases::Cases;
 use crate::config::{Config, Local};
 use crate::detect::objects::{self, Objects};
 use crate::detect::{self, Detector, clock, disks, names, runtime};
 use crate::diagnosis::Moment;
+use crate::diagnosis::cases::Cases;
 use crate::filing::Filing;
 use crate::klog::rules;
 use crate::klog::scan::Scanner;
@@ -220,7 +220,7 @@ impl Doctor {
 
     /// What rules on trial found, for people.
     fn show_trials(&self) {
-        let row = |(key, diagnosis): (&crate::cases::Key, &crate::diagnosis::Diagnosis)| {
+        let row = |(key, diagnosis): (&crate::diagnosis::cases::Key, &crate::diagnosis::Diagnosis)| {
             (format!("{}/{}", key.class, key.component), diagnosis.status().cloned())
         };
         let rows: std::collections::BTreeMap<_, _> = self.cases.on_trial().map(row).collect();

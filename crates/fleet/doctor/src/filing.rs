@@ -2,6 +2,8 @@
 //!
 //! Nothing is written twice, and nothing is lost while the API is away: what changed meanwhile waits in the spool.
 
+pub(crate) mod spool;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -15,8 +17,8 @@ use muster_base::backoff::Backoff;
 use muster_base::clock::elapsed;
 use muster_control::{explain, is_conflict};
 
-use crate::cases::{Cases, Key};
-use crate::spool::{Change, Spool};
+use crate::diagnosis::cases::{Cases, Key};
+use crate::filing::spool::{Change, Spool};
 use crate::state::StateFile;
 
 /// Evidence of a state that stands is written this often at most.

@@ -4,7 +4,6 @@
 //! kernel shows to everybody and what the agent shows on its read-only sockets; it holds no connection that could act.
 //! What is done about a Problem is decided and done elsewhere.
 
-mod cases;
 mod config;
 mod confine;
 mod detect;
@@ -21,7 +20,6 @@ pub mod planner {
 }
 mod readings;
 mod rule;
-mod spool;
 mod state;
 
 pub use config::{Config, Local};

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use tempfile::TempDir;
 
 use super::Detector;
-use crate::cases::Cases;
 use crate::diagnosis::Moment;
+use crate::diagnosis::cases::Cases;
 use crate::kernel::Roots;
 use crate::rule::{Look, Rule, Sign};
 

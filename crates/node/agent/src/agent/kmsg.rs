@@ -39,9 +39,8 @@ pub(super) fn serve(path: &Path, log: PathBuf, tasks: &Tasks) -> Result<(), Sock
                 Ok((stream, _)) => {
                     let (log, shutdown) = (log.clone(), shutdown.clone());
                     within.spawn(Kind::Request, "kernel log", async move {
-                        match shutdown.run_until_cancelled(tell(stream, &log)).await {
-                            Some(Err(error)) => tracing::debug!(%error, "the kernel log is told no further"),
-                            Some(Ok(())) | None => {}
+                        if let Some(Err(error)) = shutdown.run_until_cancelled(tell(stream, &log)).await {
+                            tracing::debug!(%error, "the kernel log is told no further");
                         }
                         drop(permit);
                     });

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use muster_api::problem::ProblemStatus;
 use serde::{Deserialize, Serialize};
 
-use crate::cases::Key;
+use crate::diagnosis::cases::Key;
 
 /// Bytes that wait at most; the same in memory and in the file, and well below the 32 MiB that a doctor may keep.
 const BYTES_MAX: usize = 4 << 20;
