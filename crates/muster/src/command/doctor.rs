@@ -16,7 +16,7 @@ pub(crate) fn run(args: DoctorArgs) -> Result<(), Failure> {
     let path = args.kubeconfig.display().to_string();
     let kubeconfig = Kubeconfig::read_from(&args.kubeconfig)
         .map_err(|error| Failure::failed(format!("{path}: cannot read the kubeconfig"), &error))?;
-    let machine = machine_name(args.machine)?;
+    let machine = machine_name(args.machine.clone())?;
     if let Some(dir) = &args.state_dir {
         let failed = |error: std::io::Error| {
             Failure::failed(format!("{}: cannot be made the doctor's", dir.display()), &error)
