@@ -5,12 +5,13 @@
 set -euo pipefail
 
 packages=(containerd runc containernetworking-plugins nftables iptables iproute2)
-for_tests=(busybox-static ca-certificates curl gcc git ipmitool jq make openipmi openssl procps python3-venv util-linux)
+for_tests=(busybox-static ca-certificates curl e2fsprogs gcc git ipmitool jq libnbd-bin make nbdkit openipmi openssl procps)
+for_tests+=(python3-venv util-linux)
 case ${1:-} in
   "") ;;
   --with-clients) packages+=(curl python3-venv) ;;
   --for-tests) packages+=("${for_tests[@]}") ;;
-  --for-slow-tests) packages+=("${for_tests[@]}" dnsmasq-base e2fsprogs ipxe-qemu qemu-system-x86 zstd) ;;
+  --for-slow-tests) packages+=("${for_tests[@]}" dnsmasq-base ipxe-qemu qemu-system-x86 zstd) ;;
   *) echo "packages.sh: unknown flag $1: use --with-clients, --for-tests or --for-slow-tests" >&2 && exit 2 ;;
 esac
 

@@ -19,6 +19,8 @@ pub(crate) struct DoctorProcess {
     pub(crate) kubeconfig: PathBuf,
     pub(crate) machine: String,
     pub(crate) probe_socket: PathBuf,
+    pub(crate) state_dir: PathBuf,
+    pub(crate) time_servers: Vec<String>,
 }
 
 impl DoctorProcess {
@@ -26,6 +28,8 @@ impl DoctorProcess {
         let mut command = Command::new(&self.program);
         command.arg("doctor").arg("--kubeconfig").arg(&self.kubeconfig).arg("--machine").arg(&self.machine);
         command.arg("--probe-socket").arg(&self.probe_socket).arg("--end-with-parent");
+        command.arg("--state-dir").arg(&self.state_dir);
+        command.args(self.time_servers.iter().flat_map(|server| ["--time-server", server]));
         command.stdin(Stdio::null()).kill_on_drop(true).spawn()
     }
 

@@ -207,9 +207,40 @@ pub(crate) struct DoctorArgs {
     /// Read-only socket of the agent
     #[arg(long, default_value = "/var/lib/muster/agent/probe.sock", value_name = "SOCKET")]
     pub(crate) probe_socket: PathBuf,
+    /// Directory of what it keeps between two lives; it is made and given to the user nobody
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Directory of rules of the kernel log (*.yaml), beside those built in
+    #[arg(long, default_value = "/etc/muster/rules.d", value_name = "DIR")]
+    pub(crate) rules_dir: PathBuf,
+    /// Time server the clock is compared with; may be given several times
+    #[arg(long = "time-server", value_name = "HOST[:PORT]")]
+    pub(crate) time_servers: Vec<String>,
+    /// File that names the resolvers
+    #[arg(long, default_value = "/etc/resolv.conf", value_name = "FILE")]
+    pub(crate) resolv_conf: PathBuf,
+    #[command(flatten)]
+    pub(crate) eyes: DoctorEyes,
     /// End when the process that started it ends
     #[arg(long, hide = true)]
     pub(crate) end_with_parent: bool,
+}
+
+/// What tests make a doctor see.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DoctorEyes {
+    /// Directory that stands for /proc
+    #[arg(long, hide = true, default_value = "/proc", value_name = "DIR")]
+    pub(crate) proc_root: PathBuf,
+    /// Directory that stands for /sys
+    #[arg(long, hide = true, default_value = "/sys", value_name = "DIR")]
+    pub(crate) sysfs_root: PathBuf,
+    /// Believe lines of the kernel log that the kernel did not say
+    #[arg(long, hide = true)]
+    pub(crate) believe_forged: bool,
+    /// Look at devices without hardware too
+    #[arg(long, hide = true)]
+    pub(crate) watch_virtual: bool,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -46,6 +46,8 @@ pub(crate) struct NodeConfig {
     pub(crate) address: Ipv4Addr,
     pub(crate) logs: Option<LogServer>,
     pub(crate) pods: PodRange,
+    /// Time servers the doctor compares the clock with.
+    pub(crate) time_servers: Vec<String>,
 }
 
 /// Which part of the cluster's pod addresses a machine has.

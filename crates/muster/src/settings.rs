@@ -27,6 +27,8 @@ pub(crate) struct Settings {
     /// None: Muster's own containerd.
     pub(crate) container_runtime_endpoint: Option<PathBuf>,
     pub(crate) sweep_every: Duration,
+    /// Time servers the doctor compares the clock with.
+    pub(crate) time_servers: Vec<String>,
     /// A filter in the syntax of tracing.
     pub(crate) log: String,
 }
@@ -40,6 +42,7 @@ impl Default for Settings {
             node: NodePart::On,
             container_runtime_endpoint: None,
             sweep_every: Duration::from_secs(15 * 60),
+            time_servers: Vec::new(),
             log: "info".to_owned(),
         }
     }

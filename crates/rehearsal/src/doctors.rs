@@ -1,13 +1,14 @@
 //! The doctors: what they see of a machine, and what they make of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use muster_api::Problem;
 use muster_api::problem::{self, ProblemSpec, ProblemStatus, State};
-use muster_doctor::planner::{Diagnosis, Rule, Sign};
+use muster_doctor::planner::{Diagnosis, Moment, Rule, Sign};
 
 use crate::store::{Store, accepted};
 
@@ -41,7 +42,8 @@ const LEASE_MARGIN: Duration = Duration::from_secs(40);
 /// The cases of all machines.
 #[derive(Default)]
 pub(crate) struct Doctors {
-    cases: BTreeMap<(usize, &'static str), Diagnosis>,
+    rules: BTreeMap<String, Arc<Rule>>,
+    cases: BTreeMap<(usize, String), Diagnosis>,
 }
 
 /// What a look changed.
@@ -72,22 +74,19 @@ impl Doctors {
     pub(crate) fn look(
         &mut self,
         store: &mut Store,
-        (number, class): (usize, &'static str),
+        (number, class): (usize, &str),
         bad: bool,
         boot_id: &str,
         now: Timestamp,
     ) -> Found {
         let habit = habit_of(class);
-        let rule = Rule {
-            class,
-            component: "",
-            open_after: habit.open_after,
-            quiet: Duration::from_secs(habit.quiet),
-        };
-        let case = self.cases.entry((number, class)).or_insert_with(|| Diagnosis::new(rule, None));
+        let rule = self.rules.entry(class.to_owned()).or_insert_with(|| {
+            Rule::level("rehearsal", class, class, habit.open_after, habit.quiet)
+        });
+        let case = self.cases.entry((number, class.to_owned())).or_default();
         let before = case.status().map(|status| (status.state, status.episode));
         let sign = if bad { Sign::Bad(format!("{class} is seen")) } else { Sign::Good };
-        case.take(&sign, boot_id, now);
+        case.take(rule, &sign, Moment { now, boot_id, held: false });
         let Some(status) = case.status().cloned() else { return Found { turned: None, again: None } };
         let turned = (before != Some((status.state, status.episode))).then_some(status.state);
         let again = next_look(&status, bad, habit, now);

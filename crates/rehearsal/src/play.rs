@@ -126,8 +126,8 @@ struct Play<'a> {
     noticed: BTreeMap<usize, (Timestamp, Option<Timestamp>)>,
     with_person: BTreeMap<usize, bool>,
     episodes: Vec<Episode>,
-    /// The names of the classes, for as long as the play lasts.
-    classes: Vec<&'static str>,
+    /// The class of each row of the mix.
+    classes: Vec<&'a str>,
     /// The keys of the tickets that were written: whoever gets one twice knows it.
     tickets: BTreeSet<String>,
     judge: Judge,
@@ -179,8 +179,7 @@ impl<'a> Play<'a> {
             noticed: BTreeMap::new(),
             with_person: BTreeMap::new(),
             episodes: Vec::new(),
-            // A rule names its class for good; there are as many as the mix has rows.
-            classes: options.mix.faults.iter().map(|fault| &*fault.class.clone().leak()).collect(),
+            classes: options.mix.faults.iter().map(|fault| fault.class.as_str()).collect(),
             tickets: BTreeSet::new(),
             judge: Judge::default(),
         };

@@ -1,7 +1,11 @@
 //! Gives every power away that a doctor does not need: all of them.
 
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
 use caps::CapSet;
-use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
+use nix::unistd::{Gid, Uid, chown, setgroups, setresgid, setresuid};
 
 /// `nobody`, as Debian and most others number it.
 const NOBODY: u32 = 65534;
@@ -45,6 +49,23 @@ pub fn confine() -> Result<(), ConfineError> {
         clear(set)?;
     }
     nix::sys::prctl::set_no_new_privs().map_err(ConfineError::NoNewPrivileges)
+}
+
+/// Makes a directory that the confined process may write to, and nobody else but root may read. Call it before
+/// [`confine`].
+///
+/// # Errors
+/// It cannot be made or given away.
+pub fn hand_over(dir: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))?;
+    if Uid::effective().is_root() {
+        let entries = std::fs::read_dir(dir)?.flatten().map(|entry| entry.path());
+        for path in entries.chain([dir.to_owned()]) {
+            chown(&path, Some(Uid::from_raw(NOBODY)), Some(Gid::from_raw(NOBODY)))?;
+        }
+    }
+    Ok(())
 }
 
 fn clear(set: CapSet) -> Result<(), ConfineError> {

@@ -1,48 +1,103 @@
 //! From single signs to a state: suspect at the first bad sign, open after enough of them, clear after a quiet time.
+//!
+//! Several rules may speak of one fault of one part: any of them opens it, and all that spoke must be quiet to clear it.
 
+pub(crate) mod cases;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use muster_api::problem::{EVIDENCE_KEPT, Evidence, ProblemStatus, State};
 use muster_base::clock::elapsed;
 
-/// One look at one thing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sign {
-    /// It is as it should be.
-    Good,
-    /// It is not.
-    Bad(String),
-    /// It could not be looked at.
-    Unseen,
+use crate::rule::{Opens, Rule, Sign};
+
+/// More openings than this within the window, and it comes and goes.
+const OPENINGS_MAX: usize = 3;
+const OPENINGS_WINDOW: Duration = Duration::from_secs(3600);
+/// What comes and goes must be quiet so many times longer, and so long at least.
+const FLAPPING_QUIET_TIMES: u32 = 10;
+const FLAPPING_QUIET_MIN: Duration = Duration::from_secs(600);
+
+/// The moment of a sign.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment<'a> {
+    /// The time.
+    pub now: Timestamp,
+    /// Boot in which it is seen.
+    pub boot_id: &'a str,
+    /// Planned maintenance: signs count, and open nothing.
+    pub held: bool,
 }
 
-/// When a class of fault opens and clears.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rule {
-    /// Class of the fault.
-    pub class: &'static str,
-    /// Part of the machine.
-    pub component: &'static str,
-    /// Bad signs in a row that open it.
-    pub open_after: u32,
-    /// Only good signs for so long clear it.
-    pub quiet: Duration,
-}
-
-/// What is made of the signs of one rule.
+/// What one rule heard.
 #[derive(Clone, Debug)]
-pub struct Diagnosis {
-    pub rule: Rule,
-    status: Option<ProblemStatus>,
+struct Voice {
+    rule: Arc<Rule>,
+    /// It said something bad in this episode.
+    spoke: bool,
     bad_in_a_row: u32,
+    recent: VecDeque<Timestamp>,
     good_since: Option<Timestamp>,
+    unseen_since: Option<Timestamp>,
+}
+
+impl Voice {
+    fn new(rule: Arc<Rule>, spoke: bool) -> Self {
+        let recent = VecDeque::new();
+        Self { rule, spoke, bad_in_a_row: 0, recent, good_since: None, unseen_since: None }
+    }
+
+    fn bad(&mut self, times: u64, now: Timestamp) {
+        let times = u32::try_from(times).unwrap_or(u32::MAX);
+        self.spoke = true;
+        (self.good_since, self.unseen_since) = (None, None);
+        self.bad_in_a_row = self.bad_in_a_row.saturating_add(times);
+        if let Opens::Within { count, .. } = self.rule.opens {
+            self.recent.extend((0..times.min(count)).map(|_| now));
+            while self.recent.len() > usize::try_from(count).unwrap_or(usize::MAX) {
+                self.recent.pop_front();
+            }
+        }
+    }
+
+    fn good(&mut self, now: Timestamp) {
+        self.bad_in_a_row = 0;
+        self.unseen_since = None;
+        self.good_since.get_or_insert(now);
+    }
+
+    fn unseen(&mut self, now: Timestamp) {
+        self.good_since = None;
+        self.unseen_since.get_or_insert(now);
+    }
+
+    fn opens(&mut self, now: Timestamp) -> bool {
+        match self.rule.opens {
+            Opens::InARow(wanted) => wanted <= self.bad_in_a_row,
+            Opens::Within { count, window } => {
+                self.recent.retain(|at| elapsed(*at, now) <= window);
+                usize::try_from(count).is_ok_and(|count| count <= self.recent.len())
+            }
+        }
+    }
+}
+
+/// What is made of the signs of one fault of one part.
+#[derive(Clone, Debug, Default)]
+pub struct Diagnosis {
+    status: Option<ProblemStatus>,
+    voices: Vec<Voice>,
+    openings: VecDeque<Timestamp>,
 }
 
 impl Diagnosis {
-    /// Begins where the filed problem, if any, stands: a restart neither clears nor reopens.
-    pub fn new(rule: Rule, filed: Option<ProblemStatus>) -> Self {
-        Self { rule, status: filed, bad_in_a_row: 0, good_since: None }
+    /// Begins where the filed problem stands: a restart neither clears nor reopens. `rule` is the one that had found it.
+    pub fn filed(rule: Arc<Rule>, filed: ProblemStatus) -> Self {
+        let openings = filed.opened_at.into_iter().collect();
+        Self { status: Some(filed), voices: vec![Voice::new(rule, true)], openings }
     }
 
     /// What should stand in the problem; `None` where there never was one.
@@ -50,125 +105,119 @@ impl Diagnosis {
         self.status.as_ref()
     }
 
-    /// Takes a sign in.
-    pub fn take(&mut self, sign: &Sign, boot_id: &str, now: Timestamp) {
-        match sign {
-            Sign::Unseen => self.good_since = None,
-            Sign::Good => self.good(now),
-            Sign::Bad(text) => self.bad(text, boot_id, now),
-        }
+    /// Whether anything of it may still change by itself.
+    pub(crate) fn is_over(&self) -> bool {
+        self.status.as_ref().is_none_or(|status| status.state == State::Clear)
     }
 
-    fn bad(&mut self, text: &str, boot_id: &str, now: Timestamp) {
-        self.good_since = None;
-        self.bad_in_a_row = self.bad_in_a_row.saturating_add(1);
-        let status = self.status.get_or_insert_default();
-        if matches!(status.state, State::Clear | State::Unknown) || status.first_seen.is_none() {
-            status.state = State::Suspect;
-            status.first_seen = Some(now);
-            status.opened_at = None;
-            status.cleared_at = None;
-            status.count = 0;
-            status.evidence.clear();
+    /// Whether a rule of that detector ever spoke of it.
+    pub(crate) fn heard_of(&self, source: &str) -> impl Iterator<Item = &Arc<Rule>> {
+        self.voices.iter().map(|voice| &voice.rule).filter(move |rule| rule.source == source)
+    }
+
+    /// Since when nobody who found it can look at it.
+    pub(crate) fn unseen_since(&self) -> Option<Timestamp> {
+        let spoke = || self.voices.iter().filter(|voice| voice.spoke);
+        if spoke().any(|voice| voice.unseen_since.is_none()) {
+            return None;
         }
-        status.count += 1;
+        spoke().filter_map(|voice| voice.unseen_since).max()
+    }
+
+    /// Takes a sign in; whether the state changed by it.
+    pub fn take(&mut self, rule: &Arc<Rule>, sign: &Sign, moment: Moment<'_>) -> bool {
+        let before = self.status.as_ref().map(|status| (status.state, status.episode));
+        match sign {
+            Sign::Bad(text) => self.bad(rule, 1, Some(text), moment),
+            Sign::More(times) => self.bad(rule, *times, None, moment),
+            Sign::Good => self.good(rule, moment.now),
+            Sign::Unseen => {
+                if let Some(voice) = self.voice(rule) {
+                    voice.unseen(moment.now);
+                }
+            }
+        }
+        before != self.status.as_ref().map(|status| (status.state, status.episode))
+    }
+
+    fn voice(&mut self, rule: &Arc<Rule>) -> Option<&mut Voice> {
+        self.voices.iter_mut().find(|voice| voice.rule.name == rule.name)
+    }
+
+    fn bad(&mut self, rule: &Arc<Rule>, times: u64, text: Option<&String>, moment: Moment<'_>) {
+        let now = moment.now;
+        if self.voice(rule).is_none() {
+            self.voices.push(Voice::new(Arc::clone(rule), false));
+        }
+        let enough = self.voice(rule).is_some_and(|voice| {
+            voice.bad(times, now);
+            voice.opens(now)
+        });
+        self.openings.retain(|at| elapsed(*at, now) <= OPENINGS_WINDOW);
+        let comes_and_goes = OPENINGS_MAX <= self.openings.len();
+        let status = self.status.get_or_insert_default();
+        if status.state == State::Clear || status.first_seen.is_none() {
+            begin(status, now);
+        } else if status.state == State::Unknown {
+            // It was never seen to be gone.
+            status.state = if status.opened_at.is_some() { State::Open } else { State::Suspect };
+        }
+        status.count = status.count.saturating_add(times);
         status.last_seen = Some(now);
-        boot_id.clone_into(&mut status.boot_id);
-        status.evidence.insert(0, Evidence { at: now, text: text.to_owned() });
-        status.evidence.truncate(EVIDENCE_KEPT);
-        if status.state == State::Suspect && self.rule.open_after <= self.bad_in_a_row {
+        moment.boot_id.clone_into(&mut status.boot_id);
+        match text {
+            Some(text) => {
+                status.evidence.insert(0, Evidence { at: now, text: text.clone() });
+                status.evidence.truncate(EVIDENCE_KEPT);
+                status.rule.clone_from(&rule.name);
+            }
+            None => status.suppressed = status.suppressed.saturating_add(times),
+        }
+        if status.state == State::Suspect && enough && !moment.held {
             status.state = State::Open;
             status.opened_at = Some(now);
             status.episode += 1;
+            status.flapping = comes_and_goes;
+            self.openings.push_back(now);
         }
     }
 
-    fn good(&mut self, now: Timestamp) {
-        self.bad_in_a_row = 0;
-        let since = *self.good_since.get_or_insert(now);
+    fn good(&mut self, rule: &Arc<Rule>, now: Timestamp) {
+        let Some(voice) = self.voice(rule) else { return };
+        voice.good(now);
         let Some(status) = &mut self.status else { return };
-        let there = matches!(status.state, State::Open | State::Suspect | State::Unknown);
-        if there && self.rule.quiet <= elapsed(since, now) {
+        if status.state == State::Clear {
+            return;
+        }
+        let quiet = |voice: &Voice| {
+            let wanted = if status.flapping {
+                (voice.rule.quiet * FLAPPING_QUIET_TIMES).max(FLAPPING_QUIET_MIN)
+            } else {
+                voice.rule.quiet
+            };
+            voice.good_since.is_some_and(|since| wanted <= elapsed(since, now))
+        };
+        if self.voices.iter().filter(|voice| voice.spoke).all(quiet) {
             status.state = State::Clear;
             status.cleared_at = Some(now);
+            for voice in &mut self.voices {
+                *voice = Voice::new(Arc::clone(&voice.rule), false);
+            }
         }
     }
+}
+
+/// A new episode, of which only bad signs are known yet.
+fn begin(status: &mut ProblemStatus, now: Timestamp) {
+    let episode = status.episode;
+    *status = ProblemStatus {
+        episode,
+        first_seen: Some(now),
+        conditions: std::mem::take(&mut status.conditions),
+        parent: std::mem::take(&mut status.parent),
+        ..ProblemStatus::default()
+    };
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const RULE: Rule =
-        Rule { class: "runtime.hung", component: "containerd", open_after: 3, quiet: Duration::from_secs(5) };
-
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_second(1_800_000_000 + seconds).unwrap()
-    }
-
-    /// `b` bad, `g` good, `.` unseen, one a second; the state after each.
-    fn states(diagnosis: &mut Diagnosis, signs: &str, from: i64) -> String {
-        let mut states = String::new();
-        for (second, sign) in signs.chars().enumerate() {
-            let sign = match sign {
-                'b' => Sign::Bad("no answer".into()),
-                'g' => Sign::Good,
-                _ => Sign::Unseen,
-            };
-            diagnosis.take(&sign, "boot", at(from + i64::try_from(second).unwrap()));
-            states.push(match diagnosis.status().map(|status| status.state) {
-                None => '-',
-                Some(State::Suspect) => 'S',
-                Some(State::Open) => 'O',
-                Some(State::Clear) => 'C',
-                Some(State::Unknown) => 'U',
-            });
-        }
-        states
-    }
-
-    #[test]
-    fn opens_after_enough_bad_signs_in_a_row_and_clears_after_the_quiet_time() {
-        let mut diagnosis = Diagnosis::new(RULE, None);
-        assert_eq!(states(&mut diagnosis, "ggbbbbggggggg", 0), "--SSOOOOOOOCC");
-        let status = diagnosis.status().unwrap();
-        assert_eq!((status.episode, status.count), (1, 4));
-        assert_eq!((status.first_seen, status.opened_at), (Some(at(2)), Some(at(4))));
-        assert_eq!(status.cleared_at, Some(at(11)));
-    }
-
-    #[test]
-    fn single_bad_signs_never_open_and_what_was_not_seen_never_clears() {
-        let mut diagnosis = Diagnosis::new(RULE, None);
-        assert_eq!(states(&mut diagnosis, "bgbgbbgbbg", 0), "SSSSSSSSSS");
-        let mut diagnosis = Diagnosis::new(RULE, None);
-        assert_eq!(states(&mut diagnosis, "bbb....gggg.ggggg", 0), "SSOOOOOOOOOOOOOOO");
-        assert_eq!(states(&mut diagnosis, "g", 17), "C");
-    }
-
-    #[test]
-    fn each_opening_is_its_own_episode_with_its_own_evidence() {
-        let mut diagnosis = Diagnosis::new(RULE, None);
-        states(&mut diagnosis, "bbbggggggbbb", 0);
-        let status = diagnosis.status().unwrap();
-        assert_eq!((status.state, status.episode, status.count), (State::Open, 2, 3));
-        assert_eq!((status.first_seen, status.cleared_at), (Some(at(9)), None));
-    }
-
-    #[test]
-    fn a_restart_neither_clears_nor_counts_a_new_episode() {
-        let mut before = Diagnosis::new(RULE, None);
-        states(&mut before, "bbb", 0);
-        let mut after = Diagnosis::new(RULE, before.status().cloned());
-        assert_eq!(states(&mut after, "bgbbbb", 10), "OOOOOO");
-        assert_eq!(after.status().unwrap().episode, 1);
-    }
-
-    #[test]
-    fn evidence_is_bounded_and_newest_first() {
-        let mut diagnosis = Diagnosis::new(RULE, None);
-        states(&mut diagnosis, &"b".repeat(40), 0);
-        let evidence = &diagnosis.status().unwrap().evidence;
-        assert_eq!((evidence.len(), evidence[0].at), (EVIDENCE_KEPT, at(39)));
-    }
-}
+mod tests;

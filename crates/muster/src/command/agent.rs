@@ -43,6 +43,7 @@ pub(crate) async fn run(args: AgentArgs) -> Result<(), Failure> {
         address,
         logs: Some(node::log_server(address, client_ca)),
         pods: PodRange::Assigned,
+        time_servers: Vec::new(),
     };
     let connection = Connection::open(credentials, path, SharedClock::clone(&shared.clock))
         .await
@@ -133,6 +134,7 @@ async fn with_kubeconfig(args: AgentArgs, shared: &Shared) -> Result<(), Failure
         address,
         logs: Some(node::log_server(address, client_ca)),
         pods: PodRange::First,
+        time_servers: Vec::new(),
     };
     serve(&config, client, shared).await
 }

@@ -2,8 +2,9 @@
 
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use muster_api::probe::KMSG_SOCKET;
 use muster_base::task::{Kind, Tasks};
-use muster_doctor::{Config, Doctor};
+use muster_doctor::{Config, Doctor, Local, Roots, Trust};
 
 use super::{LOG, clock, machine_name, service};
 use crate::cli::DoctorArgs;
@@ -15,7 +16,13 @@ pub(crate) fn run(args: DoctorArgs) -> Result<(), Failure> {
     let path = args.kubeconfig.display().to_string();
     let kubeconfig = Kubeconfig::read_from(&args.kubeconfig)
         .map_err(|error| Failure::failed(format!("{path}: cannot read the kubeconfig"), &error))?;
-    let machine = machine_name(args.machine)?;
+    let machine = machine_name(args.machine.clone())?;
+    if let Some(dir) = &args.state_dir {
+        let failed = |error: std::io::Error| {
+            Failure::failed(format!("{}: cannot be made the doctor's", dir.display()), &error)
+        };
+        muster_doctor::hand_over(dir).map_err(failed)?;
+    }
     muster_doctor::confine().map_err(|error| Failure::failed("the doctor does not start", &error))?;
     if args.end_with_parent {
         // After the change of identity, which would clear it (prctl(2)).
@@ -28,7 +35,7 @@ pub(crate) fn run(args: DoctorArgs) -> Result<(), Failure> {
             .map_err(|error| Failure::failed(format!("{path}: not a usable kubeconfig"), &error))?;
         let client = Client::try_from(config)
             .map_err(|error| Failure::failed(format!("{path}: cannot build a client"), &error))?;
-        let doctor = Doctor::build(Config::new(machine.clone(), args.probe_socket), client, clock())
+        let doctor = Doctor::build(config_of(&machine, args), client, clock())
             .await
             .map_err(|error| Failure::api("cannot read the Problems filed before", &error))?;
         tracing::info!(machine, "the doctor looks");
@@ -37,4 +44,18 @@ pub(crate) fn run(args: DoctorArgs) -> Result<(), Failure> {
         tasks.spawn(Kind::Service, "doctor", async move { doctor.run(&inner).await });
         signals::run_until_told(&tasks).await
     })
+}
+
+fn config_of(machine: &str, args: DoctorArgs) -> Config {
+    let local = Local {
+        roots: Roots { proc: args.eyes.proc_root, sys: args.eyes.sysfs_root },
+        kmsg_socket: Some(args.probe_socket.with_file_name(KMSG_SOCKET)),
+        // The usual place need not be there.
+        rules_dir: Some(args.rules_dir).filter(|dir| dir.exists() || !dir.ends_with("muster/rules.d")),
+        state_dir: args.state_dir,
+        time_servers: args.time_servers,
+        resolv_conf: Some(args.resolv_conf),
+        trust: Trust { forged: args.eyes.believe_forged, virtual_devices: args.eyes.watch_virtual },
+    };
+    Config { local: Some(local), ..Config::new(machine.to_owned(), args.probe_socket) }
 }

@@ -82,6 +82,7 @@ async fn take_back(data_dir: &Path) -> Result<(), Failure> {
         address: node::GATEWAY,
         logs: None,
         pods: PodRange::First,
+        time_servers: Vec::new(),
     };
     muster_agent::remove(&node::agent_config(&config), &clock())
         .await

@@ -99,6 +99,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), Failure> {
         address: node::own_address(),
         logs: None,
         pods: node::PodRange::First,
+        time_servers: settings.time_servers,
     };
     start_node_part(settings.node, &plane, &config, &shared, &slot).await?;
     let ended = tokio::select! {
@@ -168,6 +169,8 @@ fn start_doctor(plane: &Plane, config: &NodeConfig, shared: &Shared) -> Result<(
         kubeconfig: path,
         machine: config.machine.clone(),
         probe_socket: node::probe_socket(&config.data_dir),
+        state_dir: config.data_dir.join("doctor"),
+        time_servers: config.time_servers.clone(),
     }
     .keep(&shared.tasks);
     Ok(())

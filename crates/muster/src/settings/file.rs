@@ -85,6 +85,18 @@ pub(super) const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "timeServers",
+        means: "Time servers the doctor compares the clock with, each HOST or HOST:PORT; none: the clock is not looked at.",
+        get: |settings| settings.time_servers.clone().into(),
+        set: |settings, value| {
+            let wrong = || "must be a list of HOST or HOST:PORT".to_owned();
+            let servers =
+                value.as_array().ok_or_else(wrong)?.iter().map(|server| server.as_str().map(str::to_owned));
+            settings.time_servers = servers.collect::<Option<_>>().ok_or_else(wrong)?;
+            Ok(())
+        },
+    },
+    Key {
         name: "log",
         means: "What is logged: a level (error, warn, info, debug, trace), or targets with levels: muster_workflow=debug,info",
         get: |settings| settings.log.clone().into(),
@@ -192,7 +204,7 @@ mod tests {
     #[test]
     fn each_key_sets_its_value() {
         let text = "dataDir: /d\nlisten: 10.0.0.1:7443\nmachine: m1\nnode: false\n\
-                    containerRuntimeEndpoint: /run/c.sock\nsweepEvery: 1m\nlog: muster_workflow=debug,info\n";
+                    containerRuntimeEndpoint: /run/c.sock\nsweepEvery: 1m\ntimeServers: [\"192.0.2.1\", \"ntp:1123\"]\nlog: muster_workflow=debug,info\n";
         let settings = parse(text).unwrap();
         let expected = Settings {
             data_dir: "/d".into(),
@@ -201,6 +213,7 @@ mod tests {
             node: NodePart::Off,
             container_runtime_endpoint: Some("/run/c.sock".into()),
             sweep_every: std::time::Duration::from_secs(60),
+            time_servers: vec!["192.0.2.1".to_owned(), "ntp:1123".to_owned()],
             log: "muster_workflow=debug,info".to_owned(),
         };
         assert_eq!(settings, expected);
@@ -213,7 +226,7 @@ mod tests {
             "listen: here\ncolour: red\nnode: perhaps\ndataDir: d\nsweepEvery: 0\nmachine: Not Good\nlog: a=b=c\n",
             &[
                 "1: listen: must be ADDRESS:PORT, such as 127.0.0.1:6443",
-                "2: colour: there is no such key; known are dataDir, listen, machine, node, containerRuntimeEndpoint, sweepEvery, log",
+                "2: colour: there is no such key; known are dataDir, listen, machine, node, containerRuntimeEndpoint, sweepEvery, timeServers, log",
                 "3: node: must be true or false",
                 "4: dataDir: \"d\" must be an absolute path",
                 "5: sweepEvery: must be a text",

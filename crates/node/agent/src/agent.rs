@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
+use muster_api::probe::KMSG_SOCKET;
 use muster_base::clock::SharedClock;
 use muster_base::error::chain;
 use muster_base::task::{Kind, Tasks};
@@ -25,9 +26,11 @@ use crate::pod::{Context, Driver, Node, STARTING_MAX, Teller};
 use crate::runtime::Runtime;
 use crate::runtime::cri::{self, Cri};
 
+mod kmsg;
 mod metrics;
 mod readings;
 mod remove;
+mod smart;
 
 use metrics::Metrics;
 pub use readings::SocketError;
@@ -161,8 +164,12 @@ impl Agent {
             runtime: self.runtime.clone(),
             supervisor: self.bringup.as_ref().map(|bringup| bringup.supervisor.clone()),
             boot_id: crate::inventory::boot_id(&self.config.roots),
+            disks: Arc::default(),
         };
+        let health = source.disks.clone();
+        tasks.spawn(Kind::Service, "disk health", health.watch(self.config.roots.clone(), shutdown.clone()));
         readings::serve(&self.config.data_dir.join(PROBE_SOCKET), source, tasks)?;
+        kmsg::serve(&self.config.data_dir.join(KMSG_SOCKET), self.config.kmsg.clone(), tasks)?;
         self.start_service(tasks);
         let (keeper, beat) = (self.keeper.clone(), self.keeper.clone());
         tasks.spawn(Kind::Service, "node status", keeper.run(shutdown.clone()));

@@ -29,6 +29,8 @@ pub struct Config {
     /// None: logs are read in-process only.
     pub logs: Option<LogServer>,
     pub roots: Roots,
+    /// The kernel log.
+    pub kmsg: PathBuf,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +84,7 @@ impl Config {
             fleet: Fleet::Member,
             logs: None,
             roots: Roots::default(),
+            kmsg: PathBuf::from("/dev/kmsg"),
         }
     }
 }

@@ -24,7 +24,7 @@ mod kernel;
 mod ledger;
 mod note;
 mod packages;
-mod program;
+pub(crate) mod program;
 mod ready;
 mod role;
 mod services;

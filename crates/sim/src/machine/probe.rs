@@ -25,7 +25,8 @@ impl Source for Probe {
                 tokio::time::sleep(AGENT_SILENCE).await;
                 return Err(ReadingsError::TooLate(AGENT_SILENCE));
             }
-            Ok(Readings { boot_id: boot_id(self.0.name()), runtime: self.runtime().await })
+            let boot_id = boot_id(self.0.name());
+            Ok(Readings { boot_id, runtime: self.runtime().await, disks: Vec::new() })
         })
     }
 }

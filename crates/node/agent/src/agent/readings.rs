@@ -15,6 +15,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::smart::Health;
 use crate::containerd::Supervisor;
 use crate::runtime::{Runtime, RuntimeErrorKind};
 
@@ -29,9 +30,9 @@ const WRITE_WITHIN: Duration = Duration::from_secs(2);
 #[derive(Debug, thiserror::Error)]
 #[error("cannot open the read-only socket {}", .path.display())]
 pub struct SocketError {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     #[source]
-    source: io::Error,
+    pub(super) source: io::Error,
 }
 
 /// What is read.
@@ -41,13 +42,14 @@ pub(super) struct Source {
     /// None: the runtime is somebody else's and always expected to run.
     pub(super) supervisor: Option<Arc<Supervisor>>,
     pub(super) boot_id: String,
+    pub(super) disks: Arc<Health>,
 }
 
 impl Source {
     async fn read(&self) -> Readings {
         let expected = self.supervisor.as_ref().is_none_or(|supervisor| supervisor.is_wanted());
         let runtime = if expected { Some(self.ask().await) } else { None };
-        Readings { boot_id: self.boot_id.clone(), runtime }
+        Readings { boot_id: self.boot_id.clone(), runtime, disks: self.disks.latest() }
     }
 
     async fn ask(&self) -> RuntimeReading {
@@ -74,8 +76,8 @@ fn state_of(kind: RuntimeErrorKind) -> RuntimeState {
     }
 }
 
-/// Serves the readings at `path` until `tasks` end.
-pub(super) fn serve(path: &Path, source: Source, tasks: &Tasks) -> Result<(), SocketError> {
+/// A socket at `path` that everybody may connect to.
+pub(super) fn listen(path: &Path) -> Result<UnixListener, SocketError> {
     let failed = |source| SocketError { path: path.to_owned(), source };
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
@@ -83,6 +85,12 @@ pub(super) fn serve(path: &Path, source: Source, tasks: &Tasks) -> Result<(), So
     }
     let listener = UnixListener::bind(path).map_err(failed)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666)).map_err(failed)?;
+    Ok(listener)
+}
+
+/// Serves the readings at `path` until `tasks` end.
+pub(super) fn serve(path: &Path, source: Source, tasks: &Tasks) -> Result<(), SocketError> {
+    let listener = listen(path)?;
     let (shutdown, within, room) =
         (tasks.shutdown_token(), tasks.clone(), Arc::new(Semaphore::new(CONNECTIONS_MAX)));
     tasks.spawn(Kind::Service, "doctor's socket", async move {

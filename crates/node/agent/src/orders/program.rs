@@ -22,23 +22,23 @@ const WORDS_BYTES_MAX: usize = 1000;
 
 /// A program and what it is told by its environment, which holds nothing else.
 #[derive(Debug, Clone)]
-pub(super) struct Program {
-    pub(super) path: PathBuf,
-    pub(super) environment: Vec<(String, String)>,
+pub(crate) struct Program {
+    pub(crate) path: PathBuf,
+    pub(crate) environment: Vec<(String, String)>,
 }
 
 /// How it ended.
 #[derive(Debug)]
-pub(super) struct Said {
-    pub(super) status: ExitStatus,
+pub(crate) struct Said {
+    pub(crate) status: ExitStatus,
     /// Standard output; the begin of it, where it is too long to keep.
-    pub(super) output: String,
+    pub(crate) output: String,
     /// Standard error, or standard output where that says nothing: the end of it.
-    pub(super) words: String,
+    pub(crate) words: String,
 }
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ProgramError {
+pub(crate) enum ProgramError {
     #[error("this machine has no {}", .path.display())]
     Missing { path: PathBuf },
     #[error("{} cannot be started", .path.display())]
@@ -52,12 +52,12 @@ pub(super) enum ProgramError {
 }
 
 impl Program {
-    pub(super) fn new(path: &str) -> Self {
+    pub(crate) fn new(path: &str) -> Self {
         Self { path: PathBuf::from(path), environment: Vec::new() }
     }
 
     /// Runs it to its end, at most for `limit`; then it is killed with all it started.
-    pub(super) async fn run(&self, arguments: &[String], limit: Duration) -> Result<Said, ProgramError> {
+    pub(crate) async fn run(&self, arguments: &[String], limit: Duration) -> Result<Said, ProgramError> {
         let path = || self.path.clone();
         let mut command = Command::new(&self.path);
         command

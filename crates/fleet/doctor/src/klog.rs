@@ -1,0 +1,9 @@
+//! The kernel log: records in, findings out.
+
+pub(crate) mod record;
+pub(crate) mod rules;
+pub(crate) mod scan;
+pub(crate) mod stream;
+
+/// Name of the detector.
+pub(crate) const SOURCE: &str = "kernel-log";
