@@ -177,8 +177,7 @@ pub enum SuspectKind {
 
 impl SuspectKind {
     /// Every kind, the narrowest place first.
-    pub const ALL: [Self; 6] =
-        [Self::Rack, Self::Power, Self::Site, Self::Image, Self::Firmware, Self::Rule];
+    pub const ALL: [Self; 6] = [Self::Rack, Self::Power, Self::Site, Self::Image, Self::Firmware, Self::Rule];
 
     /// The name in the API.
     pub const fn as_str(self) -> &'static str {

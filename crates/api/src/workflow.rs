@@ -31,7 +31,11 @@ pub use run::{
     doc = "What is to be done with a machine, step by step.",
     category = "muster",
     printcolumn(name = "Purpose", type_ = "string", json_path = ".spec.purpose"),
-    printcolumn(name = "Accepted", type_ = "string", json_path = ".status.conditions[?(@.type==\"Accepted\")].status"),
+    printcolumn(
+        name = "Accepted",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Accepted\")].status"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 pub struct WorkflowSpec {

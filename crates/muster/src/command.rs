@@ -10,9 +10,7 @@ mod history;
 mod machine;
 mod objects;
 mod run;
-mod sim;
 mod status;
-mod story;
 mod up;
 
 use std::future::Future;
@@ -22,10 +20,10 @@ use muster_api::{Disruption, DisruptionBudget, Machine, MachineClaim, Problem};
 use muster_base::clock::{SharedClock, SystemClock};
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::history::HistoryCommand;
 use crate::cli::fleet::FleetCommand;
-use crate::cli::sim::SimCommand;
+use crate::cli::history::HistoryCommand;
 use crate::cli::intake::{ClaimCommand, TokenCommand};
+use crate::cli::sim::SimCommand;
 use crate::cli::{Cli, Command, ConfigCommand, DisruptionCommand, MachineCommand, ProblemCommand};
 use crate::failure::Failure;
 use crate::output;
@@ -45,7 +43,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Controllers(args) => service(LOG, controllers::run(args)),
         Command::Machine(MachineCommand::List(args)) => wait(machine::list(args)),
         Command::Machine(MachineCommand::Show(args)) => wait(objects::show::<Machine>(args)),
-        Command::Machine(MachineCommand::History(args)) => wait(story::history(args)),
+        Command::Machine(MachineCommand::History(args)) => wait(history::story::history(args)),
         Command::Machine(MachineCommand::Power(args)) => wait(machine::power::run(args)),
         Command::Machine(MachineCommand::Discover(args)) => wait(machine::discover::run(args)),
         Command::Machine(MachineCommand::Import(args)) => wait(machine::import(args)),
@@ -71,7 +69,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
             wait(objects::list::<DisruptionBudget>(args))
         }
         Command::Fleet(FleetCommand::Report(args)) => wait(fleet::run(args)),
-        Command::Sim(SimCommand::Fleet(args)) => sim::fleet(&args),
+        Command::Sim(SimCommand::Fleet(args)) => fleet::sim::fleet(&args),
         Command::Version => output::text(concat!("muster ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "muster", &mut std::io::stdout());

@@ -80,9 +80,10 @@ impl Doctors {
         now: Timestamp,
     ) -> Found {
         let habit = habit_of(class);
-        let rule = self.rules.entry(class.to_owned()).or_insert_with(|| {
-            Rule::level("rehearsal", class, class, habit.open_after, habit.quiet)
-        });
+        let rule = self
+            .rules
+            .entry(class.to_owned())
+            .or_insert_with(|| Rule::level("rehearsal", class, class, habit.open_after, habit.quiet));
         let case = self.cases.entry((number, class.to_owned())).or_default();
         let before = case.status().map(|status| (status.state, status.episode));
         let sign = if bad { Sign::Bad(format!("{class} is seen")) } else { Sign::Good };

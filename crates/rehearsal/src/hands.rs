@@ -13,7 +13,8 @@ use crate::dice::Dice;
 /// An agent that cannot take an order is asked again after so long.
 pub(crate) const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// A person comes within a shift or a day.
-pub(crate) const PERSON: (Duration, Duration) = (Duration::from_secs(4 * 3600), Duration::from_secs(24 * 3600));
+pub(crate) const PERSON: (Duration, Duration) =
+    (Duration::from_secs(4 * 3600), Duration::from_secs(24 * 3600));
 
 /// What an order does to the machine.
 pub(crate) const fn act(verb: Verb) -> Option<RungAction> {
@@ -72,8 +73,13 @@ pub(crate) fn mended(machine: &Machine, now: Timestamp) -> Machine {
     let mut machine = machine.clone();
     let status = machine.status.get_or_insert_default();
     for to in [Phase::Provisioning, Phase::Probation, Phase::Healthy] {
-        let step =
-            Transition { at: now, from: None, to, reason: "mended by a person".to_owned(), run: String::new() };
+        let step = Transition {
+            at: now,
+            from: None,
+            to,
+            reason: "mended by a person".to_owned(),
+            run: String::new(),
+        };
         status.enter(step, None).expect("a quarantined machine is installed anew");
     }
     machine

@@ -50,14 +50,7 @@ pub(crate) struct Looked {
 impl Plane {
     pub(crate) fn new(seed: u64, crashes: f64, store: &Store) -> Self {
         let sites = store.machines.iter().map(|machine| machine.spec.site.clone()).collect();
-        Self {
-            dice: Dice::new(seed),
-            crashes,
-            pauses: Vec::new(),
-            sites,
-            told: BTreeMap::new(),
-            deaths: 0,
-        }
+        Self { dice: Dice::new(seed), crashes, pauses: Vec::new(), sites, told: BTreeMap::new(), deaths: 0 }
     }
 
     fn dies(&mut self) -> bool {
@@ -84,8 +77,7 @@ impl Plane {
         if let Some(mut run) = plan.run
             && !store.runs.contains_key(&run.name_any())
         {
-            run.metadata.creation_timestamp =
-                Some(k8s_time(now));
+            run.metadata.creation_timestamp = Some(k8s_time(now));
             store.put_run(run);
             if self.dies() {
                 return again(Duration::from_secs(2));
@@ -121,7 +113,9 @@ impl Plane {
             } else {
                 for effect in plan.effects {
                     if let Effect::Call(call) = &effect {
-                        looked.tickets.push(Ticket { key: call.key.clone(), machine: run.spec.machine.clone() });
+                        looked
+                            .tickets
+                            .push(Ticket { key: call.key.clone(), machine: run.spec.machine.clone() });
                         answers.insert(call.key.clone(), Answer::Status { code: 200, text: String::new() });
                     }
                     perform(store, &run, &world, effect, now);
@@ -183,10 +177,11 @@ impl Plane {
     }
 
     fn decide(&self, store: &Store, now: Timestamp) -> ledger::Plan {
-        let lost = store.requests.iter().filter(|request| !request.spec.run.is_empty()).filter_map(|request| {
-            let phase = store.is_run_over(&request.spec.run)?;
-            Some((request.name_any(), format!("its run {} ended: {}", request.spec.run, phase.as_str())))
-        });
+        let lost =
+            store.requests.iter().filter(|request| !request.spec.run.is_empty()).filter_map(|request| {
+                let phase = store.is_run_over(&request.spec.run)?;
+                Some((request.name_any(), format!("its run {} ended: {}", request.spec.run, phase.as_str())))
+            });
         let lost: BTreeMap<String, String> = lost.collect();
         let mut fresh = ledger::Fresh::new();
         let timing = ledger::Timing {

@@ -19,12 +19,12 @@ use muster_workflow::report::Episode;
 use crate::dice::Dice;
 use crate::doctors::{self, Doctors};
 use crate::ground::{self, End, Ground, Happening};
+use crate::hands;
 use crate::mix::Mix;
 use crate::outcome::Outcome;
 use crate::plane::{Looked, Plane};
 use crate::store::{Place, Store, Task};
 use crate::weather::{self, Coming, Weather};
-use crate::hands;
 
 use judge::Judge;
 
@@ -144,7 +144,10 @@ fn places(options: &Options) -> Vec<Place> {
     let each = options.machines.div_ceil(options.sites.max(1)).max(1);
     let place = |number: usize| {
         let site = number / each;
-        Place { site: format!("s{site:02}"), rack: format!("s{site:02}-r{:03}", number / options.rack.max(1)) }
+        Place {
+            site: format!("s{site:02}"),
+            rack: format!("s{site:02}-r{:03}", number / options.rack.max(1)),
+        }
     };
     (0..options.machines).map(place).collect()
 }

@@ -9,9 +9,7 @@ use muster_api::condition::{self, ACCEPTED, Status};
 use muster_api::inventory::InventoryStatus;
 use muster_api::machine::{Bmc, MachineSpec, MachineStatus, Phase, Transition};
 use muster_api::workflow::{RunPhase, WorkflowStatus};
-use muster_api::{
-    Condition, Disruption, Machine, MachineRole, Order, Problem, RepairPolicy, Run, Workflow,
-};
+use muster_api::{Condition, Disruption, Machine, MachineRole, Order, Problem, RepairPolicy, Run, Workflow};
 use muster_workflow::planner::{Book, NodeView, Opening, Tried};
 
 /// Who has to look.
@@ -120,7 +118,8 @@ impl Store {
         for phase in
             [Phase::Registered, Phase::Inspecting, Phase::Provisioning, Phase::Probation, Phase::Healthy]
         {
-            let step = Transition { at: now, from: None, to: phase, reason: String::new(), run: String::new() };
+            let step =
+                Transition { at: now, from: None, to: phase, reason: String::new(), run: String::new() };
             status.enter(step, None).expect("a life begins in this order");
         }
         status.conditions = accepted(now);

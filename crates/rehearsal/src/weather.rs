@@ -11,8 +11,12 @@ use crate::mix::{Fault, Mix, Truth};
 const BURST_MEAN: f64 = 3.0;
 /// How long what only looks like a fault shows. [A] No figures are published: a planned reboot takes minutes, work on a
 /// switch up to the better part of an hour, a neighbour's noise as long.
-const SHOWS: [(&str, u64, u64); 4] =
-    [("machine.silent", 120, 480), ("nic.loss", 300, 2700), ("slow", 600, 3000), ("disk.media_error", 60, 300)];
+const SHOWS: [(&str, u64, u64); 4] = [
+    ("machine.silent", 120, 480),
+    ("nic.loss", 300, 2700),
+    ("slow", 600, 3000),
+    ("disk.media_error", 60, 300),
+];
 const SHOWS_ELSE: (u64, u64) = (60, 600);
 
 /// A fault about to happen.

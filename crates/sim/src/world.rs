@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::api::PostParams;
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use muster_api::machine::{MachineSpec, Phase};
 use muster_api::site::SiteSpec;
-use muster_api::{Machine as MachineObject, Site};
+use muster_api::{Machine as MachineObject, RepairPolicy, Site};
 use muster_apiserver::pki::{Pki, ServingNames};
 use muster_apiserver::{ApiServer, Config, Identity, Metrics, NoNodes, Object, Parts};
 use muster_base::clock::SharedClock;
@@ -19,6 +19,7 @@ use muster_machines::builtin::WORKER;
 use muster_store::{Key, Limits, Store};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::clock::VirtualClock;
@@ -67,6 +68,16 @@ pub struct World {
     directory: TempDir,
 }
 
+/// The machines here have their runtimes hang again and again within minutes, and each time is a fault of its own.
+async fn patient(admin: &Client) -> Result<(), kube::Error> {
+    let spec = json!({"successAfter": "1s", "personAfter": {"repairs": 100, "within": "1h"}});
+    let patch = Patch::Merge(json!({ "spec": spec }));
+    Api::<RepairPolicy>::all(admin.clone())
+        .patch("runtime", &PatchParams::default(), &patch)
+        .await
+        .map(|_| ())
+}
+
 impl World {
     /// A control plane that runs, with no machine yet.
     ///
@@ -92,6 +103,7 @@ impl World {
         install::crds(&admin, muster_api::crds::all()).await.expect("Muster's kinds");
         muster_machines::builtin::ensure(&admin).await.expect("the role worker");
         muster_workflow::builtin::ensure(&admin).await.expect("the built-in workflows");
+        patient(&admin).await.expect("the policy for runtimes");
         let faults = |component: &str| Arc::new(Faults::new(options.seed, component));
         let (fleet, engine, agents) = (faults("fleet"), faults("engine"), faults("agents"));
         let controllers = Controllers::new(controllers::Parts {

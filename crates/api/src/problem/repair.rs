@@ -29,7 +29,11 @@ pub const RATES_KEPT: usize = 256;
     printcolumn(name = "Classes", type_ = "string", json_path = ".spec.classes"),
     printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode"),
     printcolumn(name = "Rungs", type_ = "string", json_path = ".spec.rungs[*].action"),
-    printcolumn(name = "Accepted", type_ = "string", json_path = ".status.conditions[?(@.type==\"Accepted\")].status"),
+    printcolumn(
+        name = "Accepted",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Accepted\")].status"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Sites", type_ = "string", json_path = ".spec.sites", priority = 1)
 )]
@@ -162,9 +166,7 @@ impl Rung {
 }
 
 /// What a rung does, the mildest first.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum RungAction {
     /// Waits whether it clears by itself.

@@ -5,4 +5,5 @@ pub(crate) mod climb;
 pub(crate) mod ladder;
 pub(crate) mod policy;
 pub(crate) mod rates;
+pub(crate) mod rung;
 pub(crate) mod shield;

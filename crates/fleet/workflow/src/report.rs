@@ -162,7 +162,8 @@ pub fn report(episodes: &[Episode], tried: &BTreeMap<String, Vec<Tried>>) -> Rep
     for one in episodes {
         let done = tried.get(&one.problem).map_or(&[][..], Vec::as_slice);
         let mut of_this = done.iter().filter(|doing| doing.episode == one.episode && doing.counts());
-        let person = of_this.clone().any(|doing| doing.rung.action == RungAction::Quarantine || doing.rung.confirm);
+        let person =
+            of_this.clone().any(|doing| doing.rung.action == RungAction::Quarantine || doing.rung.confirm);
         let end = match (person, one.cleared) {
             (true, _) => End::Person,
             (false, Some(cleared)) => End::Closed(elapsed(one.opened, cleared)),
@@ -171,8 +172,7 @@ pub fn report(episodes: &[Episode], tried: &BTreeMap<String, Vec<Tried>>) -> Rep
         untouched += u64::from(matches!(end, End::Closed(_)) && of_this.next().is_none());
         found_in.push(elapsed(one.seen, one.opened));
         all.add(end);
-        for (groups, key) in
-            [(&mut classes, &one.class), (&mut sites, &one.site), (&mut models, &one.model)]
+        for (groups, key) in [(&mut classes, &one.class), (&mut sites, &one.site), (&mut models, &one.model)]
         {
             groups.entry(key.clone()).or_insert_with(Group::default).add(end);
         }
@@ -273,8 +273,8 @@ mod tests {
 
     #[test]
     fn every_problem_counts_once_and_rungs_by_what_came_back() {
-        use RungAction::{PowerCycle, Quarantine, Reboot};
         use RunPhase::{Failed, Succeeded};
+        use RungAction::{PowerCycle, Quarantine, Reboot};
         let episodes = [
             episode("m1", 1, 100, Some(160)),
             episode("m2", 1, 100, Some(400)),

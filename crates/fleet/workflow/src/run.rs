@@ -10,7 +10,6 @@ mod hold;
 mod observe;
 pub(crate) mod plan;
 mod render;
-mod rung;
 pub(crate) mod step;
 pub(crate) mod verdict;
 

@@ -1,6 +1,7 @@
 //! `muster fleet report`: what became of the problems, counted anew from the history.
 
 mod page;
+pub(crate) mod sim;
 
 use std::collections::BTreeMap;
 
@@ -37,9 +38,9 @@ struct Told {
 pub(crate) async fn run(args: FleetReportArgs) -> Result<(), Failure> {
     let client = connect(&args.client).await?;
     let until = clock().now();
-    let since = until.checked_sub(args.since.0).map_err(|_| {
-        Failure::Refused(format!("--since {}: that is before the begin of time", args.since))
-    })?;
+    let since = until
+        .checked_sub(args.since.0)
+        .map_err(|_| Failure::Refused(format!("--since {}: that is before the begin of time", args.since)))?;
     let told = count(&client, since, until).await?;
     match args.output {
         ReportFormat::Table => output::text(&table(&told)),
@@ -57,7 +58,8 @@ where
     K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned,
 {
     let list = Api::<K>::all(client.clone()).list(&ListParams::default()).await;
-    list.map(|list| list.items).map_err(|error| Failure::api(format!("cannot list {}", K::plural(&())), &error))
+    list.map(|list| list.items)
+        .map_err(|error| Failure::api(format!("cannot list {}", K::plural(&())), &error))
 }
 
 async fn count(client: &Client, since: Timestamp, until: Timestamp) -> Result<Told, Failure> {

@@ -1,5 +1,7 @@
 //! `muster history show|verify`, and what the machine commands ask of the history.
 
+pub(super) mod story;
+
 use http::Request;
 use kube::Client;
 use muster_history::{GROUP, Operation, VERSION, Verdict, Via};

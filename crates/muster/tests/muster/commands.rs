@@ -63,7 +63,19 @@ fn walk(command: &[String], text: &mut String, without: &mut Vec<String>) {
 #[test]
 fn the_commands_of_the_fleet_explain_themselves_with_examples() {
     let (mut text, mut without) = (String::new(), Vec::new());
-    for name in ["machine", "claim", "run", "pause", "resume", "disruption", "token", "problem", "history", "fleet", "sim"] {
+    for name in [
+        "machine",
+        "claim",
+        "run",
+        "pause",
+        "resume",
+        "disruption",
+        "token",
+        "problem",
+        "history",
+        "fleet",
+        "sim",
+    ] {
         walk(&[name.to_owned()], &mut text, &mut without);
     }
     assert_eq!(without, Vec::<String>::new(), "these have no example in their help");

@@ -8,21 +8,23 @@ use crate::support::{REPAIR, clean_repair, effects_of, healthy, repaired, second
 #[tokio::test(start_paused = true)]
 async fn controllers_that_die_after_any_write_of_a_repair_finish_it_with_each_effect_once() {
     let world = World::build(10).await;
-    world.add_machine("m0", "site-a").await;
-    healthy(&world, &["m0"]).await;
     let mut writes = 0;
-    for episode in 1_u64.. {
+    // One machine for each: the same one again and again would come and go.
+    for number in 1_u64.. {
+        let machine = format!("m{number}");
+        world.add_machine(&machine, &format!("site-{number}")).await;
+        healthy(&world, &[&machine]).await;
         let deaths = world.controllers().deaths();
-        world.fleet_faults().crash_after(Some(episode));
-        world.machine("m0").hang_runtime();
-        repaired(&world, "m0", i64::try_from(episode).unwrap(), seconds(300)).await;
-        let name = format!("repair-m0.runtime.hung.containerd-{episode}");
+        world.fleet_faults().crash_after(Some(number));
+        world.machine(&machine).hang_runtime();
+        repaired(&world, &machine, 1, seconds(300)).await;
+        let name = format!("repair-{machine}.runtime.hung.containerd-1");
         let run: Run = world.get("", &name).unwrap();
-        assert_eq!(run.status.as_ref().unwrap().phase, RunPhase::Succeeded, "dead after write {episode}");
-        assert_eq!(steps(&run), REPAIR, "dead after write {episode}");
-        assert_eq!(effects_of(&world, &name), clean_repair(), "dead after write {episode}");
+        assert_eq!(run.status.as_ref().unwrap().phase, RunPhase::Succeeded, "dead after write {number}");
+        assert_eq!(steps(&run), REPAIR, "dead after write {number}");
+        assert_eq!(effects_of(&world, &name), clean_repair(), "dead after write {number}");
         if world.controllers().deaths() == deaths {
-            writes = episode - 1;
+            writes = number - 1;
             break;
         }
     }

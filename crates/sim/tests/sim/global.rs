@@ -41,7 +41,10 @@ fn heartbeats(client: Client) -> Api<Lease> {
 
 async fn beat(client: &Client, machine: &str, now: Timestamp) {
     let renewed = Patch::Merge(json!({"spec": {"renewTime": MicroTime(now)}}));
-    heartbeats(client.clone()).patch(machine, &PatchParams::default(), &renewed).await.unwrap();
+    heartbeats(client.clone())
+        .patch(machine, &PatchParams::default(), &renewed)
+        .await
+        .expect("the API answers");
 }
 
 impl Paper {
@@ -51,14 +54,17 @@ impl Paper {
         let mut names = Vec::new();
         for (site, count, machines) in racks {
             let object = Site::new(site, SiteSpec::default());
-            Api::<Site>::all(world.admin()).create(&PostParams::default(), &object).await.unwrap();
+            Api::<Site>::all(world.admin())
+                .create(&PostParams::default(), &object)
+                .await
+                .expect("the API answers");
             for rack in 0..*count {
                 let name = format!("{site}-r{rack}");
                 let spec = RackSpec { site: (*site).to_owned(), ..RackSpec::default() };
                 Api::<Rack>::all(world.admin())
                     .create(&PostParams::default(), &Rack::new(&name, spec))
                     .await
-                    .unwrap();
+                    .expect("the API answers");
                 for machine in 0..*machines {
                     names.push(serve(&world, site, &name, machine).await);
                 }
@@ -147,14 +153,14 @@ async fn serve(world: &World, site: &str, rack: &str, number: usize) -> String {
     let name = format!("{rack}-m{number}");
     let spec = MachineSpec { site: site.to_owned(), rack: rack.to_owned(), ..MachineSpec::default() };
     let api: Api<Machine> = Api::all(world.admin());
-    api.create(&PostParams::default(), &Machine::new(&name, spec)).await.unwrap();
+    api.create(&PostParams::default(), &Machine::new(&name, spec)).await.expect("the API answers");
     let (now, reason) = (world.now(), "of paper");
     let life = json!([{"at": now, "to": "Registered", "reason": reason}, {"at": now, "to": "Healthy", "reason": reason}]);
     let status = json!({"status": {"phase": "Healthy", "node": name, "since": now, "transitions": life}});
-    api.patch_status(&name, &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
+    api.patch_status(&name, &PatchParams::default(), &Patch::Merge(status)).await.expect("the API answers");
     let mut lease = Lease::default();
     lease.metadata.name = Some(name.clone());
-    heartbeats(world.admin()).create(&PostParams::default(), &lease).await.unwrap();
+    heartbeats(world.admin()).create(&PostParams::default(), &lease).await.expect("the API answers");
     name
 }
 
@@ -188,8 +194,8 @@ async fn file(world: &World, machine: &str, class: &str, rule: &str, state: Stat
     let spec = ProblemSpec { machine: machine.into(), component: String::new(), class: class.into() };
     let name = muster_api::problem::name(machine, class, "");
     let api: Api<Problem> = Api::all(world.admin());
-    if api.get_opt(&name).await.unwrap().is_none() {
-        api.create(&PostParams::default(), &Problem::new(&name, spec)).await.unwrap();
+    if api.get_opt(&name).await.expect("the API answers").is_none() {
+        api.create(&PostParams::default(), &Problem::new(&name, spec)).await.expect("the API answers");
     }
     let now = world.now();
     let lease = now + SignedDuration::from_hours(10);
@@ -201,7 +207,7 @@ async fn file(world: &World, machine: &str, class: &str, rule: &str, state: Stat
         State::Suspect | State::Unknown => {}
     }
     let patch = Patch::Merge(json!({ "status": status }));
-    api.patch_status(&name, &PatchParams::default(), &patch).await.unwrap();
+    api.patch_status(&name, &PatchParams::default(), &patch).await.expect("the API answers");
 }
 
 #[tokio::test(start_paused = true)]
@@ -231,7 +237,7 @@ async fn planned_maintenance_is_silent_in_peace_and_what_is_silent_after_it_is_f
         Maintenance { from: now, to: now + SignedDuration::from_mins(20), reason: "firmware".into() };
     let patch = Patch::Merge(json!({"spec": {"maintenance": [window]}}));
     let api: Api<Machine> = Api::all(paper.world.admin());
-    api.patch("a-r0-m1", &PatchParams::default(), &patch).await.unwrap();
+    api.patch("a-r0-m1", &PatchParams::default(), &patch).await.expect("the API answers");
     paper.silence(&["a-r0-m1".to_owned()]);
     tokio::time::sleep(seconds(24 * 60)).await;
     assert_eq!(paper.world.list::<Problem>().len(), 0);
@@ -314,7 +320,10 @@ async fn what_nobody_vouches_for_is_unknown_and_comes_back_with_its_doctor() {
     let until = world.now() + SignedDuration::from_hours(5);
     let hands_off = HandsOff { until, by: "night shift".into(), reason: "being measured".into() };
     let patch = Patch::Merge(json!({"spec": {"handsOff": hands_off}}));
-    Api::<Machine>::all(world.admin()).patch("m0", &PatchParams::default(), &patch).await.unwrap();
+    Api::<Machine>::all(world.admin())
+        .patch("m0", &PatchParams::default(), &patch)
+        .await
+        .expect("the API answers");
     world.machine("m0").hang_runtime();
     let hung = "m0.runtime.hung.containerd";
     wait_state(&world, hung, State::Open, 60).await;

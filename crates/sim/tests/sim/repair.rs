@@ -100,24 +100,46 @@ fn every_order_went_through_its_phases_once(world: &World) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restart_that_does_not_help_is_tried_as_often_as_it_may_and_then_the_machine_is_failed() {
+async fn a_restart_that_does_not_help_fails_the_machine_and_the_rung_is_done_once_more() {
     let world = World::build(3).await;
     world.add_machine("m0", "site-a").await;
     healthy(&world, &["m0"]).await;
     world.machine("m0").resist_restarts(3);
     world.machine("m0").hang_runtime();
     world.wait_phase("m0", Phase::Failed).await;
-    tokio::time::sleep(seconds(3600)).await;
-    let [run] = repairs_of(&world, "m0").try_into().expect("one episode starts one run");
-    assert_eq!(run.status.as_ref().unwrap().phase, RunPhase::Failed);
-    assert_eq!(steps(&run)[2], ("restart-runtime", RunPhase::Failed, 3));
-    assert_eq!(world.phase("m0"), Some(Phase::Failed));
     let machine: Machine = world.get("", "m0").unwrap();
     let message = machine.status.unwrap().message;
     assert_eq!(
         message,
         format!("run {RUN} ended at step restart-runtime: containerd does not answer after the restart")
     );
+    world.wait_phase("m0", Phase::Healthy).await;
+    tokio::time::sleep(seconds(3600)).await;
+    let [first, second] = repairs_of(&world, "m0").try_into().expect("each doing is a run");
+    assert_eq!(first.status.as_ref().unwrap().phase, RunPhase::Failed);
+    assert_eq!(steps(&first)[2], ("restart-runtime", RunPhase::Failed, 3));
+    assert_eq!(second.metadata.name, Some(format!("{RUN}-2")));
+    assert_eq!(
+        (second.status.as_ref().unwrap().phase, steps(&second)),
+        (RunPhase::Succeeded, REPAIR.to_vec())
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nothing_helps_ends_with_a_person_and_the_machine_says_why() {
+    let world = World::build(3).await;
+    world.add_machine("m0", "site-a").await;
+    healthy(&world, &["m0"]).await;
+    world.machine("m0").resist_restarts(30);
+    world.machine("m0").hang_runtime();
+    world.wait_phase("m0", Phase::Quarantined).await;
+    tokio::time::sleep(seconds(3600)).await;
+    let runs = repairs_of(&world, "m0");
+    let workflows: Vec<&str> = runs.iter().map(|run| run.spec.workflow.as_str()).collect();
+    assert_eq!(workflows, ["restart-runtime", "restart-runtime", "quarantine"]);
+    let why = &runs[2].spec.repair.as_ref().unwrap().why;
+    assert_eq!(why, "powerCycle: the machine has no management controller");
+    assert_eq!(world.phase("m0"), Some(Phase::Quarantined));
 }
 
 #[tokio::test(start_paused = true)]

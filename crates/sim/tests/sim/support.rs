@@ -60,7 +60,7 @@ pub(crate) async fn repaired(world: &World, machine: &str, episode: i64, max: Du
 pub(crate) fn repairs_of(world: &World, machine: &str) -> Vec<Run> {
     let mut runs: Vec<Run> = world.list::<Run>();
     runs.retain(|run| run.spec.machine == machine && !run.spec.problem.is_empty());
-    runs.sort_by_key(|run| run.spec.episode);
+    runs.sort_by_key(|run| (run.spec.episode, run.metadata.name.clone()));
     runs
 }
 

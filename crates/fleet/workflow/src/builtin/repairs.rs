@@ -94,7 +94,7 @@ pub fn policies() -> Vec<RepairPolicy> {
         policy(
             "runtime",
             &["runtime.hung", "runtime.dead"],
-            vec![rung(RestartService, 15), rung(PowerCycle, 30), last()],
+            vec![Rung { limit: 2, ..rung(RestartService, 15) }, rung(PowerCycle, 30), last()],
         ),
         policy("agent", &["agent.dead"], vec![rung(Observe, 2), rung(PowerCycle, 30), last()]),
         policy("silent", &["machine.silent"], vec![rung(Observe, 15), rung(PowerCycle, 30), last()]),
@@ -115,4 +115,3 @@ pub fn policies() -> Vec<RepairPolicy> {
         ),
     ]
 }
-

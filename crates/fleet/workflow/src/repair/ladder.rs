@@ -53,9 +53,7 @@ fn held(reason: &'static str, text: String, until: Option<Timestamp>) -> Next {
 /// Decides what is done about an open problem.
 pub(crate) fn next(case: &Case<'_>) -> Next {
     let status = case.problem.status.clone().unwrap_or_default();
-    if let Some(held) =
-        shield::shields(case.machine, case.problem, case.parents, case.kind, case.now)
-    {
+    if let Some(held) = shield::shields(case.machine, case.problem, case.parents, case.kind, case.now) {
         return Next::Held(held);
     }
     let opened = status.opened_at.or(status.first_seen).unwrap_or(case.now);
@@ -79,7 +77,9 @@ pub(crate) fn next(case: &Case<'_>) -> Next {
         return held("AskedAgain", "its last run could not begin".to_owned(), again_at);
     }
     match choose(case, opened, status.episode) {
-        Choice::Watch(until) => held("Observed", "it is watched whether it clears by itself".to_owned(), Some(until)),
+        Choice::Watch(until) => {
+            held("Observed", "it is watched whether it clears by itself".to_owned(), Some(until))
+        }
         Choice::Rung(rung, why) => begin(case, &rung, why, of_this().count()),
     }
 }
@@ -111,7 +111,12 @@ fn choose(case: &Case<'_>, opened: Timestamp, episode: i64) -> Choice {
                 }
             }
             RungAction::Quarantine => break,
-            action => match impossible(case, rung).or_else(|| useless(case, action)) {
+            action @ (RungAction::RestartService
+            | RungAction::CleanUp
+            | RungAction::ResetDevice
+            | RungAction::Reboot
+            | RungAction::PowerCycle
+            | RungAction::Reimage) => match impossible(case, rung).or_else(|| useless(case, action)) {
                 Some(reason) => why.push(reason),
                 None => return Choice::Rung(Box::new(rung.clone()), why),
             },

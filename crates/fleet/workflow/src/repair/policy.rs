@@ -28,14 +28,17 @@ pub(crate) fn is_accepted(conditions: &[Condition]) -> bool {
 }
 
 /// The policy for problems of `class` in `site`.
-pub(crate) fn of<'a>(policies: &'a [Arc<RepairPolicy>], class: &str, site: &str) -> Option<&'a Arc<RepairPolicy>> {
+pub(crate) fn of<'a>(
+    policies: &'a [Arc<RepairPolicy>],
+    class: &str,
+    site: &str,
+) -> Option<&'a Arc<RepairPolicy>> {
     let stands = |policy: &RepairPolicy| {
         policy.status.as_ref().is_some_and(|status| is_accepted(&status.conditions))
             && policy.spec.classes.iter().any(|one| one == class)
     };
-    let named = |policy: &RepairPolicy| {
-        policy.spec.sites.as_ref().map(|sites| sites.iter().any(|one| one == site))
-    };
+    let named =
+        |policy: &RepairPolicy| policy.spec.sites.as_ref().map(|sites| sites.iter().any(|one| one == site));
     policies
         .iter()
         .filter(|policy| stands(policy) && named(policy) != Some(false))
@@ -146,10 +149,9 @@ fn rung_stands(path: &str, rung: &Rung, name: &str, workflow: &WorkflowSpec) -> 
     if rung.verify.is_empty() {
         return Ok(());
     }
-    Expression::compile(&rung.verify, &VARIABLES).map(|_| ()).map_err(|error| PolicyError::Expression {
-        path: format!("{path}.verify"),
-        text: error.to_string(),
-    })
+    Expression::compile(&rung.verify, &VARIABLES)
+        .map(|_| ())
+        .map_err(|error| PolicyError::Expression { path: format!("{path}.verify"), text: error.to_string() })
 }
 
 /// A step that interrupts the machine without leave. A machine that is repaired by itself may serve.
@@ -162,9 +164,7 @@ fn unleft(workflow: &WorkflowSpec) -> Option<String> {
         .map(|step| step.name.as_str())
         .collect();
     let released = workflow.finally.iter().any(|step| step.action == Action::Release);
-    let interrupts = |step: &&Step| {
-        template::disturbs(step) || step.action == Action::Quarantine
-    };
+    let interrupts = |step: &&Step| template::disturbs(step) || step.action == Action::Quarantine;
     let without = workflow.steps.iter().enumerate().find(|(index, step)| {
         let has_leave = released && leave.iter().any(|name| before[*index].contains(name));
         interrupts(step) && !has_leave

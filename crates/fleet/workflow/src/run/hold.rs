@@ -17,7 +17,7 @@ fn act(step: &StepStatus) -> Option<Act> {
     match step.step.action {
         Action::Disrupt | Action::Cordon | Action::Drain | Action::Quarantine | Action::Retire => {
             Some(Act::Disrupts)
-        },
+        }
         Action::Order => Some(step.step.order.as_ref().map_or(Act::Disrupts, |order| Act::of(order.verb))),
         Action::Uncordon | Action::Container | Action::Webhook | Action::Probation | Action::Healthy => {
             Some(Act::Touches)

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use super::plan::{World, grant_name};
 use super::{Runner, container, evict, step, verdict};
-use crate::repair::policy;
 use crate::parameters;
+use crate::repair::policy;
 
 /// Where objects are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -93,7 +93,7 @@ pub fn plan(machine: &Machine, world: &World<'_>) -> Plan {
     }
 }
 
-fn runnable<'a>(workflows: &'a [Arc<Workflow>]) -> Vec<&'a Arc<Workflow>> {
+fn runnable(workflows: &[Arc<Workflow>]) -> Vec<&Arc<Workflow>> {
     let good =
         |workflow: &Workflow| workflow.status.as_ref().is_some_and(|status| is_accepted(&status.conditions));
     workflows.iter().filter(|workflow| good(workflow)).collect()
@@ -111,14 +111,18 @@ fn provision(machine: &Machine, world: &World<'_>) -> Option<Run> {
 
 /// The oldest open problem that something can be done about; else why nothing is done about the first.
 fn repair(machine: &Machine, world: &World<'_>) -> Plan {
-    let is_open = |problem: &Problem| problem.status.as_ref().is_some_and(|status| status.state == State::Open);
+    let is_open =
+        |problem: &Problem| problem.status.as_ref().is_some_and(|status| status.state == State::Open);
     let mut open: Vec<&Arc<Problem>> = world.problems.iter().filter(|problem| is_open(problem)).collect();
     let phase = machine.status.as_ref().map(|status| status.phase);
-    let told_before = machine.status.as_ref().is_some_and(|s| condition::find(&s.conditions, REPAIR).is_some());
+    let told_before =
+        machine.status.as_ref().is_some_and(|s| condition::find(&s.conditions, REPAIR).is_some());
     if open.is_empty() && phase == Some(Phase::Healthy) && !told_before {
         return Plan::default();
     }
-    open.sort_by_key(|problem| (problem.status.as_ref().and_then(|status| status.opened_at), problem.name_any()));
+    open.sort_by_key(|problem| {
+        (problem.status.as_ref().and_then(|status| status.opened_at), problem.name_any())
+    });
     let workflows = runnable(world.workflows);
     let mut plan = Plan::default();
     let mut why: Option<(String, Held)> = None;
@@ -179,8 +183,9 @@ fn next(machine: &Machine, problem: &Problem, workflows: &[&Arc<Workflow>], worl
 /// The condition that tells `text`, where it does not stand so yet.
 fn told(machine: &Machine, status: Status, reason: &str, text: &str, now: Timestamp) -> Plan {
     let conditions = machine.status.as_ref().map_or(&[][..], |status| &status.conditions);
-    let stands = condition::find(conditions, REPAIR)
-        .is_some_and(|there| (there.status, there.reason.as_str(), there.message.as_str()) == (status, reason, text));
+    let stands = condition::find(conditions, REPAIR).is_some_and(|there| {
+        (there.status, there.reason.as_str(), there.message.as_str()) == (status, reason, text)
+    });
     let wanted = Condition {
         r#type: REPAIR.to_owned(),
         status,

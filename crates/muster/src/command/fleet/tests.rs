@@ -43,8 +43,7 @@ fn openings_are_read_from_the_changes_of_a_status() {
 
 #[test]
 fn a_page_shows_no_markup_of_others() {
-    let mut told =
-        Told { since: at(0), until: at(9), report: Report::default(), held_now: BTreeMap::new() };
+    let mut told = Told { since: at(0), until: at(9), report: Report::default(), held_now: BTreeMap::new() };
     told.held_now.insert("<script>".to_owned(), 1);
     let page = page::page(&told);
     assert!(page.contains("&lt;script&gt;") && !page.contains("<script>"));

@@ -182,7 +182,8 @@ fn a11_rung_by_rung_each_once_and_a_person_at_the_end() {
     let scene = scene(LADDER, 1100);
     scene.check("", "repair-m1.io.stall.sda-4: restartService");
     let mut history = String::new();
-    let steps = [("restartService", "reboot", 2), ("reboot", "powerCycle", 3), ("powerCycle", "quarantine", 4)];
+    let steps =
+        [("restartService", "reboot", 2), ("reboot", "powerCycle", 3), ("powerCycle", "quarantine", 4)];
     for (number, (done, next, name)) in steps.into_iter().enumerate() {
         let from = 1010 + 10 * number;
         history += &format!(" 4:{done}:failed:{from}..{}", from + 5);
@@ -251,8 +252,14 @@ fn a_rung_is_repeated_up_to_its_limit_and_what_never_began_uses_up_nothing() {
     scene.check(twice, "repair-m1.io.stall.sda-4-3: powerCycle");
     scene.check("4:restartService:refused:1001..1097", "AskedAgain until 1102");
     scene.check("4:restartService:refused:1001..1090", "repair-m1.io.stall.sda-4-2: restartService");
-    scene.check("4:restartService:running:1001..0", "UnderWay: run run-4:restartService:running:1001..0 is at it");
-    scene.check("4:restartService:stopped:1001..1005", "Stopped: a person gave run run-4:restartService:stopped:1001..1005 up");
+    scene.check(
+        "4:restartService:running:1001..0",
+        "UnderWay: run run-4:restartService:running:1001..0 is at it",
+    );
+    scene.check(
+        "4:restartService:stopped:1001..1005",
+        "Stopped: a person gave run run-4:restartService:stopped:1001..1005 up",
+    );
 }
 
 #[test]
@@ -284,7 +291,8 @@ fn measured(book: &mut Book, action: RungAction, model: &str, tried: u32, fixed:
         let phase = if number < fixed { RunPhase::Succeeded } else { RunPhase::Failed };
         let run = format!("repair-{problem}-1");
         let (began, ended) = (at(0), Some(at(5)));
-        let one = Tried { run: run.clone(), episode: 1, rung, phase, acted: true, stopped: false, began, ended };
+        let one =
+            Tried { run: run.clone(), episode: 1, rung, phase, acted: true, stopped: false, began, ended };
         book.ran(&problem, &run, Some(one));
     }
 }
@@ -305,7 +313,10 @@ fn a_rung_that_seldom_helps_is_skipped_and_says_its_figures() {
     measured(&mut other.book, RungAction::Reboot, "R1", 12, 6);
     other.check("", "repair-m1.io.stall.sda-4: reboot");
     other.policy.spec.skip = Some(Skip { below_percent: 80, samples: 12 });
-    other.check("", "repair-m1.io.stall.sda-4: powerCycle (reboot fixed 6 of 12 on this kind of machine: skipped)");
+    other.check(
+        "",
+        "repair-m1.io.stall.sda-4: powerCycle (reboot fixed 6 of 12 on this kind of machine: skipped)",
+    );
     // Two of twelve may be bad luck of a rung that helps a third.
     other.policy.spec.skip = None;
     measured(&mut other.book, RungAction::Reboot, "R1", 12, 2);

@@ -54,7 +54,8 @@ fn the_policy_of_the_site_comes_first_and_what_was_refused_never() {
             last_transition_time: jiff::Timestamp::UNIX_EPOCH,
             observed_generation: None,
         };
-        policy.status = Some(RepairPolicyStatus { conditions: vec![condition], ..RepairPolicyStatus::default() });
+        policy.status =
+            Some(RepairPolicyStatus { conditions: vec![condition], ..RepairPolicyStatus::default() });
         Arc::new(policy)
     };
     let all = [

@@ -12,9 +12,9 @@ use muster_api::{Condition, Machine, Workflow};
 use muster_base::clock::elapsed;
 
 use super::super::freeze::{self, Afters, Layout};
-use super::super::rung;
 use super::super::step::child;
 use super::{Effect, Enter, MachineChange, Plan, World, write};
+use crate::repair::rung;
 use crate::{parameters, template};
 
 /// How long a run may wait for its machine.
@@ -45,8 +45,7 @@ fn judge(run: &Run, world: &World, status: &RunStatus) -> Result<RunStatus, Refu
     let values = parameters::resolve(name, &spec, &run.spec.parameters)
         .map_err(|error| (error.reason(), error.to_string()))?;
     let afters = Afters::of(&spec);
-    let layout =
-        Layout::of(&spec, &afters, &values).map_err(|error| (error.reason(), error.to_string()))?;
+    let layout = Layout::of(&spec, &afters, &values).map_err(|error| (error.reason(), error.to_string()))?;
     let mut frozen = status.clone();
     if layout.is_chunked() {
         frozen.template = Some(Box::new(spec.clone()));

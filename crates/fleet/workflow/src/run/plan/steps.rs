@@ -10,9 +10,9 @@ use muster_base::clock::elapsed;
 
 use super::super::hold;
 use super::super::render;
-use super::super::rung;
 use super::super::step::{self, Progress};
 use super::{Effect, Plan, World, begin, end};
+use crate::repair::rung;
 
 /// The longest rest before another attempt.
 pub(super) const BACKOFF_MAX: Duration = Duration::from_secs(300);

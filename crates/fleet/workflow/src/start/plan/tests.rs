@@ -174,10 +174,8 @@ fn a_machine_says_why_nothing_is_done_and_once_is_enough() {
 #[test]
 fn what_can_be_done_is_done_although_an_older_problem_waits() {
     let machine = machine(Phase::Healthy);
-    let open = [
-        problem("never.heard_of", State::Open, "boot-2"),
-        problem("runtime.dead", State::Open, "boot-2"),
-    ];
+    let open =
+        [problem("never.heard_of", State::Open, "boot-2"), problem("runtime.dead", State::Open, "boot-2")];
     assert_eq!(
         planned(&machine, &open, &workflows(Status::True)).as_deref(),
         Some("repair-m1.runtime.dead-3")

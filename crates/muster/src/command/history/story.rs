@@ -8,7 +8,7 @@ use muster_history::Operation;
 use muster_machines::history::{self as told, Event};
 use serde_json::Value;
 
-use super::history::{self, Change, value};
+use super::{Change, value};
 use crate::cli::Format;
 use crate::cli::history::{RangeArgs, StoryArgs};
 use crate::client::connect;
@@ -21,8 +21,8 @@ pub(crate) async fn history(args: StoryArgs) -> Result<(), Failure> {
         return one_by_one(&client, &args).await;
     }
     let mut events = story(&client, &args.name).await?;
-    match history::changes(&client, "Machine", &args.name, &args.range).await {
-        Ok(items) => merge(&mut events, history::parse(&items)?),
+    match super::changes(&client, "Machine", &args.name, &args.range).await {
+        Ok(items) => merge(&mut events, super::parse(&items)?),
         // The story is there without the history, but not for a machine that is gone.
         Err(error) if events.is_none() => return Err(error),
         Err(error) => output::note(&format!("who changed what is not shown: {error}"))?,
@@ -40,24 +40,24 @@ async fn one_by_one(client: &Client, args: &StoryArgs) -> Result<(), Failure> {
     let of_inventory = args.range.field.as_deref().and_then(|field| field.strip_prefix("inventory."));
     if let Some(field) = of_inventory {
         let range = RangeArgs { field: Some(format!("status.{field}")), ..args.range.clone() };
-        return history::print(
-            history::changes(client, "Inventory", &args.name, &range).await?,
+        return super::print(
+            super::changes(client, "Inventory", &args.name, &range).await?,
             args.output.output,
         );
     }
     let own =
         args.range.field.as_deref().map(|field| field.strip_prefix("machine.").unwrap_or(field).to_owned());
     let range = RangeArgs { field: own, ..args.range.clone() };
-    let mut items = history::changes(client, "Machine", &args.name, &range).await?;
+    let mut items = super::changes(client, "Machine", &args.name, &range).await?;
     if args.all && args.range.field.is_none() {
-        match history::changes(client, "Inventory", &args.name, &range).await {
+        match super::changes(client, "Inventory", &args.name, &range).await {
             Ok(more) => items.extend(more),
             Err(Failure::Refused(_)) => {}
             Err(error) => return Err(error),
         }
         items.sort_by_key(|item| item["revision"].as_u64());
     }
-    history::print(items, args.output.output)
+    super::print(items, args.output.output)
 }
 
 /// What the objects tell; `None` when there is no such machine now.

@@ -95,7 +95,16 @@ mod tests {
         assert_eq!(names(false, ""), plain);
         assert_eq!(
             names(true, "true"),
-            ["confirmed", "grant", "cordon", "restart-runtime", "probation", "verified", "uncordon", "healthy"]
+            [
+                "confirmed",
+                "grant",
+                "cordon",
+                "restart-runtime",
+                "probation",
+                "verified",
+                "uncordon",
+                "healthy"
+            ]
         );
     }
 
