@@ -42,7 +42,12 @@ fn rungs(text: &str) -> Vec<Rung> {
         // Every rung by a workflow that is there.
         let workflow = match action(word) {
             RungAction::Observe | RungAction::PowerCycle => String::new(),
-            _ => builtin::repairs::RESTART_RUNTIME.to_owned(),
+            RungAction::RestartService
+            | RungAction::CleanUp
+            | RungAction::ResetDevice
+            | RungAction::Reboot
+            | RungAction::Reimage
+            | RungAction::Quarantine => builtin::repairs::RESTART_RUNTIME.to_owned(),
         };
         Rung { workflow, limit: limit.parse().unwrap(), ..Rung::new(action(word), deadline) }
     };

@@ -35,11 +35,14 @@ fn the_built_in_policies_stand_beside_each_other() {
 fn two_policies_for_the_same_are_told_apart_by_their_sites_or_the_later_is_refused() {
     let first = policy("a", "io.stall nic.flap", None);
     let text = "ClassHasAPolicy: spec.classes[1]: RepairPolicy \"a\" is for io.stall in the same sites; one of them has to leave it";
-    assert_eq!(refusal(&policy("b", "fs.full io.stall", None), &[first.clone()]).as_deref(), Some(text));
+    assert_eq!(
+        refusal(&policy("b", "fs.full io.stall", None), std::slice::from_ref(&first)).as_deref(),
+        Some(text)
+    );
     assert_eq!(refusal(&first, &[policy("b", "io.stall", None)]), None, "the first keeps it");
     assert_eq!(refusal(&policy("b", "io.stall", Some("x y")), &[first]), None);
     let of_sites = policy("a", "io.stall", Some("y z"));
-    assert!(refusal(&policy("b", "io.stall", Some("x y")), &[of_sites.clone()]).is_some());
+    assert!(refusal(&policy("b", "io.stall", Some("x y")), std::slice::from_ref(&of_sites)).is_some());
     assert_eq!(refusal(&policy("b", "io.stall", Some("x")), &[of_sites]), None);
 }
 
