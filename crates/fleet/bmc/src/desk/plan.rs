@@ -245,6 +245,10 @@ fn towards(order: &Order, goals: &[(Verb, Power)], mut status: OrderStatus, worl
             act.observed_at = Some(world.now);
         }
         return match goals.get(stage + 1) {
+            // A machine between off and on is brought to its end; one that was found off is left so.
+            Some(_) if !acted && is_over(order, world.now) => {
+                give_up(status, "no time was left".to_owned(), world)
+            }
             Some((next, _)) => send(order, status, *next, world.now),
             None if acted => {
                 ended(status, OrderPhase::Done, format!("power is {}", power.as_str()), world.now)

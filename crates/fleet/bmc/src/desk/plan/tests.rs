@@ -287,3 +287,17 @@ fn a_shutdown_whose_sending_is_not_known_says_so_and_waits_without_sending_again
     story.see(2, Power::On).see(20, Power::Off);
     assert_eq!((story.sent.len(), story.end()), (1, "Done: power is Off".to_owned()));
 }
+
+#[test]
+fn what_is_seen_only_when_the_time_is_over_is_not_acted_upon_unless_a_cycle_is_half_done() {
+    for (verb, power) in
+        [(Verb::PowerCycle, Power::Off), (Verb::PowerCycle, Power::On), (Verb::PowerOff, Power::On)]
+    {
+        let mut late = story(verb, power);
+        late.see_nothing(1).see(59, power);
+        assert_eq!((late.sent.clone(), late.status().phase), (Vec::new(), OrderPhase::Failed), "{verb:?}");
+    }
+    let mut half = story(Verb::PowerCycle, Power::On);
+    half.see(1, Power::On).see(59, Power::Off);
+    assert_eq!(half.sent, ["Off", "On"]);
+}
