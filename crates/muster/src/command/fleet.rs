@@ -73,7 +73,7 @@ async fn count(client: &Client, since: Timestamp, until: Timestamp) -> Result<To
         done.sort_by_key(|one| (one.began, one.run.clone()));
     }
     let (mut episodes, mut held_now) = (Vec::new(), BTreeMap::new());
-    let mut places: BTreeMap<String, (String, String)> = BTreeMap::new();
+    let mut places: BTreeMap<String, (String, String, String)> = BTreeMap::new();
     for problem in all::<Problem>(client).await? {
         let name = problem.name_any();
         let range = RangeArgs { field: Some("status".to_owned()), since: None, until: Some(until) };
@@ -84,13 +84,12 @@ async fn count(client: &Client, since: Timestamp, until: Timestamp) -> Result<To
             continue;
         }
         if !places.contains_key(machine) {
-            let (place, held) = place(client, machine).await?;
-            if of_now.last().is_some_and(|last| last.cleared.is_none()) {
-                *held_now.entry(held).or_insert(0) += 1;
-            }
-            places.insert(machine.clone(), place);
+            places.insert(machine.clone(), place(client, machine).await?);
         }
-        let (site, model) = places[machine].clone();
+        let (site, model, held) = places[machine].clone();
+        if of_now.last().is_some_and(|last| last.cleared.is_none()) {
+            *held_now.entry(held).or_insert(0) += 1;
+        }
         episodes.extend(of_now.into_iter().map(|one| Episode {
             problem: name.clone(),
             episode: one.episode,
@@ -107,7 +106,7 @@ async fn count(client: &Client, since: Timestamp, until: Timestamp) -> Result<To
 }
 
 /// Where a machine stands and what model it is, and what is said about its repair.
-async fn place(client: &Client, name: &str) -> Result<((String, String), String), Failure> {
+async fn place(client: &Client, name: &str) -> Result<(String, String, String), Failure> {
     let failed = |error: kube::Error| Failure::api(format!("cannot read machine {name}"), &error);
     let machine = Api::<Machine>::all(client.clone()).get_opt(name).await.map_err(failed)?;
     let inventory = Api::<Inventory>::all(client.clone()).get_opt(name).await.map_err(failed)?;
@@ -115,7 +114,7 @@ async fn place(client: &Client, name: &str) -> Result<((String, String), String)
     let conditions = machine.as_ref().and_then(|machine| machine.status.as_ref()).map(|s| &s.conditions[..]);
     let held = condition::find(conditions.unwrap_or_default(), REPAIR).map(|told| told.reason.clone());
     let site = machine.map(|machine| machine.spec.site);
-    Ok(((site.unwrap_or_default(), model.unwrap_or_default()), held.unwrap_or_else(|| "-".to_owned())))
+    Ok((site.unwrap_or_default(), model.unwrap_or_default(), held.unwrap_or_else(|| "-".to_owned())))
 }
 
 /// One opening of a problem, as the history has it.

@@ -75,6 +75,9 @@ pub(crate) enum PolicyError {
     /// Its workflow takes no such parameters.
     #[error("{path}: {text}")]
     Parameters { path: String, text: String },
+    /// Nobody would be told.
+    #[error("spec.ticket.mail: e-mail is not sent yet; name a webhook beside it")]
+    MailAlone,
     /// What is to be verified is no expression.
     #[error("{path}: {text}")]
     Expression { path: String, text: String },
@@ -87,6 +90,7 @@ impl PolicyError {
             Self::NoWorkflow { .. } => "UnknownWorkflow",
             Self::NoGrant { .. } => "CouldExceedBudget",
             Self::Parameters { .. } => "InvalidParameters",
+            Self::MailAlone => "MailNotSent",
             Self::Expression { .. } => "InvalidExpression",
         }
     }
@@ -99,6 +103,9 @@ pub(crate) fn check(
     workflows: &[Arc<Workflow>],
 ) -> Result<(), PolicyError> {
     alone(policy, all)?;
+    if policy.spec.ticket.as_ref().is_some_and(|ticket| ticket.webhook.is_empty()) {
+        return Err(PolicyError::MailAlone);
+    }
     policy.spec.rungs.iter().enumerate().try_for_each(|(index, rung)| {
         let path = format!("spec.rungs[{index}]");
         let Some(name) = rung.workflow() else { return Ok(()) };

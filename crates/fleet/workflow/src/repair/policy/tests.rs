@@ -1,4 +1,4 @@
-use muster_api::repair::{RepairPolicyStatus, RungAction};
+use muster_api::repair::{Mail, RepairPolicyStatus, RungAction};
 
 use super::*;
 use crate::builtin;
@@ -92,4 +92,14 @@ fn what_a_rung_names_has_to_be_there_and_to_fit() {
     let mut bad = policy("p", "io.stall", None);
     bad.spec.rungs[0].verify = "machine.spec.".into();
     assert!(refusal(&bad, &[]).unwrap().starts_with("InvalidExpression: spec.rungs[0].verify: "));
+}
+
+#[test]
+fn a_ticket_that_nobody_would_get_is_refused() {
+    let mut silent = policy("p", "io.stall", None);
+    silent.spec.ticket = Some(Ticket { webhook: String::new(), mail: Some(Mail::default()) });
+    let text = "MailNotSent: spec.ticket.mail: e-mail is not sent yet; name a webhook beside it";
+    assert_eq!(refusal(&silent, &[]).as_deref(), Some(text));
+    silent.spec.ticket.as_mut().unwrap().webhook = "http://desk.example/".into();
+    assert_eq!(refusal(&silent, &[]), None);
 }
