@@ -2,10 +2,11 @@
 
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use caps::CapSet;
-use nix::unistd::{Gid, Uid, chown, setgroups, setresgid, setresuid};
+use nix::errno::Errno;
+use nix::unistd::{AccessFlags, Gid, Uid, access, chown, setgroups, setresgid, setresuid};
 
 /// `nobody`, as Debian and most others number it.
 const NOBODY: u32 = 65534;
@@ -66,6 +67,37 @@ pub fn hand_over(dir: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Goes to the deepest directory that holds all of `paths`, and names them from there. The confined process reaches them
+/// even where it may not pass through the directories above. Call it before [`confine`].
+///
+/// # Errors
+/// There is no such directory, or a path has no place of its own.
+pub fn go_near<const N: usize>(paths: [&Path; N]) -> io::Result<[PathBuf; N]> {
+    let mut whole = Vec::with_capacity(N);
+    for path in paths {
+        whole.push(std::path::absolute(path)?);
+    }
+    let parents = || whole.iter().filter_map(|path| path.parent());
+    let Some(first) = parents().next() else { return Ok(paths.map(Path::to_owned)) };
+    let holds_all = |dir: &&Path| parents().all(|parent| parent.starts_with(dir));
+    let near = first.ancestors().find(holds_all).unwrap_or(Path::new("/"));
+    std::env::set_current_dir(near)?;
+    let mut from_there = whole.iter().map(|path| path.strip_prefix(near).unwrap_or(path).to_owned());
+    Ok(paths.map(|path| from_there.next().unwrap_or_else(|| path.to_owned())))
+}
+
+/// Sees that this process may enter a directory. One that is not there yet is none it may not enter.
+///
+/// # Errors
+/// It may not.
+pub fn may_enter(dir: &Path) -> io::Result<()> {
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+    match access(dir, AccessFlags::X_OK) {
+        Ok(()) | Err(Errno::ENOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn clear(set: CapSet) -> Result<(), ConfineError> {

@@ -25,7 +25,7 @@ mod rule;
 mod state;
 
 pub use config::{Config, Local};
-pub use confine::{ConfineError, confine, hand_over};
+pub use confine::{ConfineError, confine, go_near, hand_over, may_enter};
 pub use doctor::Doctor;
 pub use kernel::Roots;
 pub use klog::rules::RuleFault;

@@ -34,6 +34,13 @@ pub enum ReadingsError {
     Malformed(#[source] serde_json::Error),
 }
 
+impl ReadingsError {
+    /// Whether it tells of who asks, and nothing of the agent.
+    pub(crate) fn is_blindness(&self) -> bool {
+        matches!(self, Self::Connect { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied)
+    }
+}
+
 /// Where readings come from.
 pub trait Source: Send + Sync + 'static {
     /// The readings of this moment.

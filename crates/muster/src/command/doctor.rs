@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::signals;
 
 /// Reads its kubeconfig, gives every power away, then starts.
-pub(crate) fn run(args: DoctorArgs) -> Result<(), Failure> {
+pub(crate) fn run(mut args: DoctorArgs) -> Result<(), Failure> {
     let path = args.kubeconfig.display().to_string();
     let kubeconfig = Kubeconfig::read_from(&args.kubeconfig)
         .map_err(|error| Failure::failed(format!("{path}: cannot read the kubeconfig"), &error))?;
@@ -23,7 +23,9 @@ pub(crate) fn run(args: DoctorArgs) -> Result<(), Failure> {
         };
         muster_doctor::hand_over(dir).map_err(failed)?;
     }
+    go_near(&mut args)?;
     muster_doctor::confine().map_err(|error| Failure::failed("the doctor does not start", &error))?;
+    may_enter(&args)?;
     if args.end_with_parent {
         // After the change of identity, which would clear it (prctl(2)).
         nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM)
@@ -44,6 +46,42 @@ pub(crate) fn run(args: DoctorArgs) -> Result<(), Failure> {
         tasks.spawn(Kind::Service, "doctor", async move { doctor.run(&inner).await });
         signals::run_until_told(&tasks).await
     })
+}
+
+/// The user nobody need not be let through to the data directory.
+fn go_near(args: &mut DoctorArgs) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| {
+        let what = format!("{}: no directory to look from", args.probe_socket.display());
+        Failure::failed(what, &error)
+    };
+    let paths =
+        [&mut args.rules_dir, &mut args.resolv_conf, &mut args.eyes.proc_root, &mut args.eyes.sysfs_root];
+    for path in paths {
+        *path = std::path::absolute(&path).map_err(failed)?;
+    }
+    match &mut args.state_dir {
+        Some(dir) => {
+            [args.probe_socket, *dir] = muster_doctor::go_near([&args.probe_socket, dir]).map_err(failed)?
+        }
+        None => [args.probe_socket] = muster_doctor::go_near([&args.probe_socket]).map_err(failed)?,
+    }
+    Ok(())
+}
+
+/// A doctor that cannot come to the agent's socket would take the agent for dead.
+fn may_enter(args: &DoctorArgs) -> Result<(), Failure> {
+    let dirs = args.probe_socket.parent().into_iter().chain(args.state_dir.as_deref());
+    for dir in dirs {
+        muster_doctor::may_enter(dir).map_err(|error| {
+            let place = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+            let what = format!(
+                "{}: the doctor, as the user nobody, may not enter it: allow others to pass (chmod o+x)",
+                place.display()
+            );
+            Failure::failed(what, &error)
+        })?;
+    }
+    Ok(())
 }
 
 fn config_of(machine: &str, args: DoctorArgs) -> Config {

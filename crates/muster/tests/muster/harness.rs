@@ -173,7 +173,8 @@ impl Cluster {
     /// Nothing runs yet. The kubeconfig is that of the data directory unless another is set.
     pub(crate) fn new() -> Self {
         let directory = tempfile::Builder::new().prefix("muster-test-").tempdir_in("/tmp").unwrap();
-        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        // As `mktemp -d` makes one: nobody but root passes through it.
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
         let data_dir = directory.path().join("d");
         fs::create_dir(&data_dir).unwrap();
         let kubeconfig = data_dir.join("kubeconfig");

@@ -25,11 +25,15 @@ pub(crate) fn rules() -> Vec<Arc<Rule>> {
 
 /// What one answer of the agent, or its absence, means.
 pub(crate) fn look(seen: &Result<Readings, ReadingsError>) -> Look {
-    let silent = seen.as_ref().err().map(|error| chain(error));
+    let silence = match seen {
+        Ok(_) => Sign::Good,
+        Err(error) if error.is_blindness() => Sign::Unseen,
+        Err(error) => Sign::Bad(chain(error)),
+    };
     let found = vec![
         Finding::new(&HUNG, CONTAINERD, runtime(seen, RuntimeState::Hung)),
         Finding::new(&DEAD, CONTAINERD, runtime(seen, RuntimeState::Gone)),
-        Finding::of(&SILENT, AGENT, silent),
+        Finding::new(&SILENT, AGENT, silence),
     ];
     Look { source: SOURCE, found, rest: Rest::Unseen }
 }
@@ -73,5 +77,19 @@ mod tests {
         let silent = Err(ReadingsError::TooLate(Duration::from_secs(4)));
         let bad = Sign::Bad("the agent did not answer within 4s".into());
         assert_eq!(signs(&silent), [Sign::Unseen, Sign::Unseen, bad]);
+    }
+
+    #[test]
+    fn a_socket_that_may_not_be_used_says_nothing_of_the_agent() {
+        let refused = |kind: std::io::ErrorKind| {
+            Err(ReadingsError::Connect { path: "probe.sock".into(), source: kind.into() })
+        };
+        let blind = signs(&refused(std::io::ErrorKind::PermissionDenied));
+        assert_eq!(blind, [Sign::Unseen, Sign::Unseen, Sign::Unseen]);
+        let dead = signs(&refused(std::io::ErrorKind::ConnectionRefused));
+        assert_eq!(
+            dead.last(),
+            Some(&Sign::Bad("the agent takes no connection on probe.sock: connection refused".into()))
+        );
     }
 }
