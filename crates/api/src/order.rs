@@ -40,6 +40,7 @@ pub const OUTPUT_BYTES_MAX: usize = 4096;
     validation = Rule::new("self.spec == oldSelf.spec").message("an Order never changes; issue another"),
 )]
 #[x_kube(validation = Rule::new("!(self.verb in ['StartService', 'RestartService']) || (has(self.arguments) && has(self.arguments.service))").message("this verb needs arguments.service"))]
+#[x_kube(validation = Rule::new("!(self.verb in ['CleanUp', 'ResetDevice']) || (has(self.arguments) && has(self.arguments.device) && self.arguments.device != '')").message("this verb needs arguments.device"))]
 #[x_kube(validation = Rule::new("self.verb != 'SetBootDevice' || (has(self.arguments) && has(self.arguments.bootDevice))").message("this verb needs arguments.bootDevice"))]
 #[x_kube(validation = Rule::new("self.verb != 'InsertMedia' || (has(self.arguments) && has(self.arguments.media) && (self.arguments.media.startsWith('http://') || self.arguments.media.startsWith('https://')))").message("this verb needs arguments.media, an http or https URL"))]
 #[x_kube(validation = Rule::new("self.verb != 'EraseDisks' || (has(self.arguments) && has(self.arguments.disks) && size(self.arguments.disks) > 0)").message("this verb needs arguments.disks: an empty list does not mean all"))]
@@ -89,6 +90,13 @@ pub enum Verb {
     RegisterNode,
     /// Starts a container for real, sees it running, removes it.
     CheckContainerStart,
+    /// Makes room on the file system of `arguments.device`: what can be had again, or what the machine's own settings call
+    /// old, and nothing else.
+    CleanUp,
+    /// Resets `arguments.device`: a network interface goes down and up again, an NVMe controller is reset.
+    ResetDevice,
+    /// Has the operating system end in order and boot anew.
+    Reboot,
     /// Turns the power on and sees it on; one that is on is left alone.
     PowerOn,
     /// Cuts the power and sees it off; one that is off is left alone.
@@ -107,6 +115,9 @@ pub enum Verb {
     EjectMedia,
     /// Lights or darkens the lamp that shows which machine it is.
     IdentifyLed,
+    /// Boots once from the image at `arguments.media` in the virtual drive, or from the network where none is told, by a
+    /// power cycle: the image is written over what is there.
+    Reimage,
     /// Overwrites `arguments.disks` whole and reads back that nothing is left. None of them may be in use.
     EraseDisks,
 }
@@ -133,6 +144,9 @@ impl Verb {
             Self::RestartService => "RestartService",
             Self::RegisterNode => "RegisterNode",
             Self::CheckContainerStart => "CheckContainerStart",
+            Self::CleanUp => "CleanUp",
+            Self::ResetDevice => "ResetDevice",
+            Self::Reboot => "Reboot",
             Self::PowerOn => "PowerOn",
             Self::PowerOff => "PowerOff",
             Self::Shutdown => "Shutdown",
@@ -142,6 +156,7 @@ impl Verb {
             Self::InsertMedia => "InsertMedia",
             Self::EjectMedia => "EjectMedia",
             Self::IdentifyLed => "IdentifyLed",
+            Self::Reimage => "Reimage",
             Self::EraseDisks => "EraseDisks",
         }
     }
@@ -158,6 +173,9 @@ impl Verb {
             | Self::RestartService
             | Self::RegisterNode
             | Self::CheckContainerStart
+            | Self::CleanUp
+            | Self::ResetDevice
+            | Self::Reboot
             | Self::EraseDisks => Executor::Agent,
             Self::PowerOn
             | Self::PowerOff
@@ -167,7 +185,8 @@ impl Verb {
             | Self::SetBootDevice
             | Self::InsertMedia
             | Self::EjectMedia
-            | Self::IdentifyLed => Executor::Bmc,
+            | Self::IdentifyLed
+            | Self::Reimage => Executor::Bmc,
         }
     }
 
@@ -187,6 +206,10 @@ impl Verb {
             | Self::SetBootDevice
             | Self::InsertMedia
             | Self::EjectMedia
+            | Self::CleanUp
+            | Self::ResetDevice
+            | Self::Reboot
+            | Self::Reimage
             | Self::EraseDisks => true,
             Self::CheckKernel
             | Self::StartService
@@ -207,6 +230,9 @@ impl Verb {
             | Self::Shutdown
             | Self::PowerCycle
             | Self::Reset
+            | Self::ResetDevice
+            | Self::Reboot
+            | Self::Reimage
             | Self::EraseDisks => true,
             Self::EnsureSysctls
             | Self::EnsureFiles
@@ -219,6 +245,7 @@ impl Verb {
             | Self::StartService
             | Self::RegisterNode
             | Self::CheckContainerStart
+            | Self::CleanUp
             | Self::IdentifyLed => false,
         }
     }
@@ -227,6 +254,7 @@ impl Verb {
     pub const fn destroys(self) -> Option<Destruction> {
         match self {
             Self::EraseDisks => Some(Destruction::Erase),
+            Self::Reimage => Some(Destruction::Reimage),
             Self::EnsureSysctls
             | Self::EnsurePackages
             | Self::EnsureFiles
@@ -244,6 +272,9 @@ impl Verb {
             | Self::StartService
             | Self::RegisterNode
             | Self::CheckContainerStart
+            | Self::CleanUp
+            | Self::ResetDevice
+            | Self::Reboot
             | Self::IdentifyLed => None,
         }
     }
@@ -255,6 +286,8 @@ impl Verb {
 pub enum Service {
     /// The container runtime.
     Containerd,
+    /// What keeps the clock: chrony, systemd-timesyncd or an NTP daemon, whichever the machine has.
+    TimeSync,
 }
 
 /// What a verb needs.
@@ -302,6 +335,14 @@ pub struct Arguments {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(regex(pattern = r"^[^*?]+$"), length(max = 1024)))]
     pub disks: Vec<String>,
+    /// Device as a Problem names it: a block device or partition (`sda1`), a network interface (`eno1`), an NVMe
+    /// controller (`nvme0`).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(
+        regex(pattern = r"^([A-Za-z0-9][A-Za-z0-9_.:!-]*|\$\{parameters\.[a-zA-Z]+\})?$"),
+        length(max = 64)
+    )]
+    pub device: String,
     /// The lamp; lit unless told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub led: Option<Led>,

@@ -37,6 +37,9 @@ pub use content::{
 #[x_kube(validation = Rule::new(content::harmless()).message("'services' has one that ends or opens the machine when it is started"))]
 #[x_kube(validation = Rule::new("!has(self.services) || self.services.all(s, self.services.exists_one(t, t.name == s.name))").message("'services' has two of one name"))]
 pub struct MachineRoleSpec {
+    /// The image a machine of the role may be installed from anew, over all that is on it. Absent: it may not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Image>,
     /// Container runtime the role needs.
     #[serde(default)]
     pub runtime: Runtime,
@@ -74,6 +77,18 @@ pub struct MachineRoleSpec {
     /// How the machine proves itself before it serves.
     #[serde(default)]
     pub probation: Probation,
+}
+
+/// Where the image of a role is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Image {
+    /// URL for the virtual drive of the machine's management controller. Absent: the machine finds it by booting from
+    /// the network.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[x_kube(validation = Rule::new("self == '' || self.startsWith('http://') || self.startsWith('https://')").message("must begin with http:// or https://"))]
+    #[schemars(length(max = 2048))]
+    pub media: String,
 }
 
 /// A container runtime.

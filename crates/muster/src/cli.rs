@@ -191,6 +191,9 @@ pub(crate) struct AgentArgs {
     pub(crate) node_address: Option<std::net::Ipv4Addr>,
     #[command(flatten)]
     pub(crate) join: intake::JoinArgs,
+    /// Program that boots this machine anew, where systemd does not run it
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) reboot_program: Option<PathBuf>,
     /// Certificate authority that signs the clients of the log endpoint; else that of the kubeconfig
     #[arg(long, value_name = "FILE")]
     pub(crate) client_ca: Option<PathBuf>,

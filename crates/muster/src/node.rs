@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::Node;
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 use muster_agent::logs::{LogError, Logs, Options, Target};
-use muster_agent::{Agent, Fleet, LogServer, RuntimeChoice, Start};
+use muster_agent::{Agent, Fleet, LogServer, Reboot, RuntimeChoice, Start};
 use muster_apiserver::{
     AgentDialer, ByteStream, DialError, FollowLog, LogOptions, NodeDialer, Previous, Timestamps,
 };
@@ -48,7 +48,13 @@ pub(crate) struct NodeConfig {
     pub(crate) pods: PodRange,
     /// Time servers the doctor compares the clock with.
     pub(crate) time_servers: Vec<String>,
+    /// How the machine is booted anew on order.
+    pub(crate) reboot: Reboot,
 }
+
+/// Of a machine that runs the cluster.
+pub(crate) const NO_REBOOT: Reboot =
+    Reboot::Never("this machine runs the control plane; a person boots it anew");
 
 /// Which part of the cluster's pod addresses a machine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +128,7 @@ pub(crate) fn agent_config(config: &NodeConfig) -> muster_agent::Config {
         start: Start::OnOrder,
         fleet: Fleet::Member,
         logs: config.logs.clone(),
+        reboot: config.reboot.clone(),
         ..muster_agent::Config::new(&config.machine, IpAddr::V4(config.address), dir)
     }
 }

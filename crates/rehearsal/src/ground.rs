@@ -10,6 +10,8 @@ use crate::mix::{Fault, Truth};
 
 /// How long a machine takes to boot.
 const BOOT: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(180));
+/// How long it takes to be installed anew and to boot from that.
+const INSTALL: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(900));
 
 /// A fault that happened.
 #[derive(Clone, Debug)]
@@ -65,9 +67,20 @@ impl Ground {
         self.cut_until.is_some_and(|until| now < until)
     }
 
-    pub(crate) fn boot(&mut self, dice: &mut Dice, now: Timestamp) {
+    /// What an act does to the operating system: whether it boots.
+    pub(crate) fn boots_by(&mut self, action: RungAction, dice: &mut Dice, now: Timestamp) -> bool {
+        let takes = match action {
+            RungAction::Reboot | RungAction::PowerCycle => BOOT,
+            RungAction::Reimage => INSTALL,
+            RungAction::Observe
+            | RungAction::RestartService
+            | RungAction::CleanUp
+            | RungAction::ResetDevice
+            | RungAction::Quarantine => return false,
+        };
         self.boots += 1;
-        self.boots_until = now.checked_add(dice.between(BOOT.0, BOOT.1)).ok();
+        self.boots_until = now.checked_add(dice.between(takes.0, takes.1)).ok();
+        true
     }
 }
 

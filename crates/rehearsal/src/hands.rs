@@ -21,6 +21,10 @@ pub(crate) const fn act(verb: Verb) -> Option<RungAction> {
     match verb {
         Verb::RestartService => Some(RungAction::RestartService),
         Verb::PowerCycle | Verb::Reset => Some(RungAction::PowerCycle),
+        Verb::CleanUp => Some(RungAction::CleanUp),
+        Verb::ResetDevice => Some(RungAction::ResetDevice),
+        Verb::Reboot => Some(RungAction::Reboot),
+        Verb::Reimage => Some(RungAction::Reimage),
         Verb::CheckKernel
         | Verb::EnsureSysctls
         | Verb::EnsurePackages

@@ -10,6 +10,7 @@ mod dice;
 mod doctors;
 mod ground;
 mod hands;
+mod many;
 mod mix;
 mod outcome;
 mod plane;
@@ -22,4 +23,4 @@ pub const STANDARD_MIX: &str = include_str!("../mixes/standard.yaml");
 
 pub use mix::{Bursts, Fault, Mix, MixError, Transient, Truth};
 pub use outcome::Outcome;
-pub use play::{Disaster, Options, rehearse};
+pub use play::{Disaster, Options, Struck, rehearse};

@@ -66,6 +66,7 @@ impl Plane {
             &machine,
             &Known {
                 inventory: Some(&store.inventories[number]),
+                role: Some(&store.role.spec),
                 problems: &store.problems[number],
                 parents: &store.parents,
                 workflows: &store.workflows,
@@ -74,6 +75,15 @@ impl Plane {
                 now,
             },
         );
+        if let Some(told) = plan.told {
+            *self.told.entry(told.reason.clone()).or_default() += 1;
+            let mut written = (*machine).clone();
+            condition::set(&mut written.status.get_or_insert_default().conditions, told);
+            store.put_machine(number, written);
+            if self.dies() {
+                return again(Duration::from_secs(2));
+            }
+        }
         if let Some(mut run) = plan.run
             && !store.runs.contains_key(&run.name_any())
         {
@@ -82,12 +92,6 @@ impl Plane {
             if self.dies() {
                 return again(Duration::from_secs(2));
             }
-        }
-        if let Some(told) = plan.told {
-            *self.told.entry(told.reason.clone()).or_default() += 1;
-            let mut written = (*machine).clone();
-            condition::set(&mut written.status.get_or_insert_default().conditions, told);
-            store.put_machine(number, written);
         }
         Looked { again: plan.look_again, tickets: Vec::new() }
     }
@@ -140,6 +144,7 @@ impl Plane {
             role: Some(Arc::clone(&store.role)),
             node: Some(Arc::clone(&store.nodes[number])),
             disruption: store.request(&planner::grant_name(run)).cloned().map(Arc::new),
+            destruction: store.request(&planner::destruction_name(run)).cloned().map(Arc::new),
             problems: store.problems[number].clone(),
             fresh: true,
             now,

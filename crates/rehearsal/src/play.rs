@@ -1,7 +1,11 @@
 //! The play: what happens next, in the order of virtual time.
 
+mod disaster;
 mod judge;
+mod people;
 mod tell;
+
+pub use disaster::{Disaster, Struck};
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -20,7 +24,8 @@ use crate::dice::Dice;
 use crate::doctors::{self, Doctors};
 use crate::ground::{self, End, Ground, Happening};
 use crate::hands;
-use crate::mix::Mix;
+use crate::many::Many;
+use crate::mix::{Fault, Mix};
 use crate::outcome::Outcome;
 use crate::plane::{Looked, Plane};
 use crate::store::{Place, Store, Task};
@@ -75,17 +80,6 @@ impl Options {
     }
 }
 
-/// What happens to many machines at once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Disaster {
-    /// When, from the begin.
-    pub after: Duration,
-    /// The machines, by number.
-    pub machines: Vec<usize>,
-    /// How long the way to them is cut.
-    pub cut_for: Duration,
-}
-
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     /// The next faults are drawn.
@@ -102,8 +96,12 @@ enum Event {
     Booted(usize),
     /// A person arrives.
     Person(usize),
-    /// The way to machines is cut.
-    Cut(usize),
+    /// Many machines are struck at once.
+    Strike(usize),
+    /// The global doctor judges what opened.
+    Judge,
+    /// A person looks at a problem of many.
+    Looks(String),
 }
 
 /// One rehearsal.
@@ -126,8 +124,13 @@ struct Play<'a> {
     noticed: BTreeMap<usize, (Timestamp, Option<Timestamp>)>,
     with_person: BTreeMap<usize, bool>,
     episodes: Vec<Episode>,
-    /// The class of each row of the mix.
+    /// The kinds of fault: the rows of the mix, then one for each disaster.
+    kinds: Vec<Fault>,
+    /// The class of each kind.
     classes: Vec<&'a str>,
+    many: Many,
+    /// When the global doctor judges next.
+    judged_at: Option<Timestamp>,
     /// The keys of the tickets that were written: whoever gets one twice knows it.
     tickets: BTreeSet<String>,
     judge: Judge,
@@ -165,6 +168,7 @@ impl<'a> Play<'a> {
             told => told.to_vec(),
         };
         let store = Store::new(places(options), policies.into_iter().map(with_tickets).collect(), now);
+        let kinds = disaster::kinds(options);
         let mut play = Self {
             options,
             now,
@@ -175,20 +179,23 @@ impl<'a> Play<'a> {
             dice: Dice::new(options.seed),
             weather: Weather::new(&options.mix, options.seed ^ 1, options.machines, options.rack, now),
             plane: Plane::new(options.seed ^ 2, options.crashes, &store),
-            store,
             doctors: Doctors::default(),
             ground: vec![Ground::default(); options.machines],
             happenings: Vec::new(),
             noticed: BTreeMap::new(),
             with_person: BTreeMap::new(),
             episodes: Vec::new(),
-            classes: options.mix.faults.iter().map(|fault| fault.class.as_str()).collect(),
+            classes: kinds.iter().map(|(class, _)| *class).collect(),
+            kinds: kinds.into_iter().map(|(_, fault)| fault).collect(),
+            many: Many::new(options.seed ^ 3, options.crashes, &store),
+            judged_at: None,
+            store,
             tickets: BTreeSet::new(),
             judge: Judge::default(),
         };
         play.at(Duration::ZERO, Event::Weather);
         for (number, disaster) in options.disasters.iter().enumerate() {
-            play.at(disaster.after, Event::Cut(number));
+            play.at(disaster.after, Event::Strike(number));
         }
         play
     }
@@ -225,7 +232,9 @@ impl<'a> Play<'a> {
             Event::Done(order) => self.done(&order),
             Event::Booted(machine) => self.booted(machine),
             Event::Person(machine) => self.person(machine),
-            Event::Cut(number) => self.cut(number),
+            Event::Strike(number) => self.strike(number),
+            Event::Judge => self.judge_many(),
+            Event::Looks(name) => self.looks(&name),
         }
     }
 
@@ -251,6 +260,7 @@ impl<'a> Play<'a> {
             }
         }
         self.judge.look(&self.store, self.now);
+        self.tell_many();
     }
 
     fn look_again(&mut self, task: Task, after: Duration) {
@@ -280,8 +290,11 @@ impl<'a> Play<'a> {
         let Some(number) = (0..count).map(|step| (wanted + step) % count).find(|number| free(*number)) else {
             return;
         };
-        let fault = &self.options.mix.faults[kind];
-        let fades = weather::fades(fault, &mut self.dice, self.now);
+        let fades = weather::fades(&self.kinds[kind], &mut self.dice, self.now);
+        self.begins(number, kind, fades);
+    }
+
+    fn begins(&mut self, number: usize, kind: usize, fades: Option<Timestamp>) {
         self.ground[number].fault = Some(self.happenings.len());
         self.happenings.push(Happening {
             machine: number,
@@ -292,7 +305,9 @@ impl<'a> Play<'a> {
             disruptive: 0,
             acts: Vec::new(),
         });
-        self.at(doctors::first_look(&fault.class), Event::Look(number, self.class(kind)));
+        let class = self.class(kind);
+        let after = doctors::first_look(self.classes[class]) + self.later(kind);
+        self.at(after, Event::Look(number, class));
     }
 
     /// Whether the fault of a machine is there now; one that has gone away by itself is over from then on.
@@ -321,7 +336,7 @@ impl<'a> Play<'a> {
         let cut = ground.cut_until.filter(|until| self.now < *until);
         let boots = ground.boots_until.filter(|until| self.now < *until);
         // That nobody hears a machine is seen from outside.
-        if ground::silences(class) { cut } else { cut.max(boots) }
+        if ground::silences(class) { None } else { cut.max(boots) }
     }
 
     fn look(&mut self, machine: usize, kind: usize) {
@@ -430,8 +445,7 @@ impl<'a> Play<'a> {
 
     /// What an act does to a machine and to its fault.
     fn act(&mut self, machine: usize, action: RungAction) {
-        if action == RungAction::PowerCycle {
-            self.ground[machine].boot(&mut self.dice, self.now);
+        if self.ground[machine].boots_by(action, &mut self.dice, self.now) {
             let until = self.ground[machine].boots_until.unwrap_or(self.now);
             self.at(muster_base::clock::elapsed(self.now, until), Event::Booted(machine));
         }
@@ -440,7 +454,7 @@ impl<'a> Play<'a> {
         let happening = &mut self.happenings[index];
         happening.acts.push(action);
         happening.disruptive += u32::from(action.is_disruptive());
-        let chance = ground::chance(&self.options.mix.faults[happening.kind], action);
+        let chance = ground::chance(&self.kinds[happening.kind], action);
         if happening.over.is_none() && self.dice.happens(chance) {
             happening.over = Some((self.now, End::Cured(action)));
         }
@@ -452,45 +466,5 @@ impl<'a> Play<'a> {
         let mut written = (*self.store.machines[machine]).clone();
         written.status.get_or_insert_default().boot_id = boot_id;
         self.store.put_machine(machine, written);
-    }
-
-    fn call(&mut self, machine: &str) {
-        let number = self.store.number(machine);
-        if let Some(index) = self.ground[number].fault {
-            self.with_person.insert(index, true);
-        }
-        if !std::mem::replace(&mut self.ground[number].person, true) {
-            let comes = self.dice.between(hands::PERSON.0, hands::PERSON.1);
-            self.at(comes, Event::Person(number));
-        }
-    }
-
-    /// A person waits until the machine is taken away, mends it, and has it installed anew.
-    fn person(&mut self, machine: usize) {
-        let phase = self.store.machines[machine].status.as_ref().map(|status| status.phase);
-        if phase != Some(Phase::Quarantined) {
-            if phase == Some(Phase::Healthy) && self.ground[machine].fault.is_none() {
-                self.ground[machine].person = false;
-            } else {
-                self.at(Duration::from_secs(3600), Event::Person(machine));
-            }
-            return;
-        }
-        if let Some(index) = self.ground[machine].fault {
-            // It is given back when no doctor sees anything any more.
-            self.happenings[index].over.get_or_insert((self.now, End::Mended));
-            return self.at(Duration::from_secs(600), Event::Person(machine));
-        }
-        self.ground[machine].person = false;
-        let mended = hands::mended(&self.store.machines[machine], self.now);
-        self.store.put_machine(machine, mended);
-    }
-
-    fn cut(&mut self, number: usize) {
-        let disaster = &self.options.disasters[number];
-        let until = self.now.checked_add(disaster.cut_for).ok();
-        for machine in &disaster.machines {
-            self.ground[*machine].cut_until = until;
-        }
     }
 }

@@ -8,6 +8,7 @@ use kube::{Resource, ResourceExt as _};
 use muster_api::condition::{self, ACCEPTED, Status};
 use muster_api::inventory::InventoryStatus;
 use muster_api::machine::{Bmc, MachineSpec, MachineStatus, Phase, Transition};
+use muster_api::role::Image;
 use muster_api::workflow::{RunPhase, WorkflowStatus};
 use muster_api::{Condition, Disruption, Machine, MachineRole, Order, Problem, RepairPolicy, Run, Workflow};
 use muster_workflow::planner::{Book, NodeView, Opening, Tried};
@@ -46,6 +47,8 @@ pub(crate) struct Store {
     pub(crate) book: Book,
     /// Who has to look, since this was asked last.
     pub(crate) tasks: BTreeSet<Task>,
+    /// Problems of machines that were written, since this was asked last.
+    pub(crate) told: BTreeSet<(usize, String)>,
 }
 
 pub(crate) fn accepted(now: Timestamp) -> Vec<Condition> {
@@ -80,6 +83,7 @@ impl Store {
         };
         let mut role = muster_machines::builtin::worker();
         role.spec.kernel_features.clear();
+        role.spec.image = Some(Image::default());
         let mut store = Self {
             version: 1,
             machines: Vec::new(),
@@ -97,6 +101,7 @@ impl Store {
             role: Arc::new(role),
             book: Book::default(),
             tasks: BTreeSet::new(),
+            told: BTreeSet::new(),
         };
         for (number, place) in places.into_iter().enumerate() {
             store.add(number, place, now);
@@ -175,7 +180,42 @@ impl Store {
             Some(there) => *there = Arc::new(problem),
             None => self.problems[number].push(Arc::new(problem)),
         }
+        self.told.insert((number, name));
         self.look(number);
+    }
+
+    /// A problem of many: whatever it held, or holds now, is looked at.
+    pub(crate) fn put_parent(&mut self, problem: Problem) {
+        let name = problem.name_any();
+        match self.parents.iter_mut().find(|there| there.name_any() == name) {
+            Some(there) => *there = Arc::new(problem),
+            None => self.parents.push(Arc::new(problem)),
+        }
+        for number in 0..self.problems.len() {
+            if !self.problems[number].is_empty() {
+                self.look(number);
+            }
+        }
+    }
+
+    /// Names what holds a problem; whether that is news.
+    pub(crate) fn hold(&mut self, name: &str, parent: &str) -> bool {
+        let Some(number) = name.split_once('.').and_then(|(machine, _)| self.index.get(machine).copied())
+        else {
+            return false;
+        };
+        let Some(there) = self.problems[number].iter_mut().find(|there| there.name_any() == name) else {
+            return false;
+        };
+        if there.status.as_ref().is_some_and(|status| status.parent == parent) {
+            return false;
+        }
+        let mut held = (**there).clone();
+        parent.clone_into(&mut held.status.get_or_insert_default().parent);
+        *there = Arc::new(held);
+        self.told.insert((number, name.to_owned()));
+        self.look(number);
+        true
     }
 
     pub(crate) fn put_run(&mut self, run: Run) {

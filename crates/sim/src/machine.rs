@@ -5,15 +5,16 @@ mod probe;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::Client;
+use muster_agent::Reboot;
 use muster_agent::cgroup::Cgroups;
 use muster_agent::inventory::{Reporter, Roots};
 use muster_agent::node::{Facts, Keeper};
-use muster_agent::orders::{Desk, Disks, Executor, Ledger, RoleHands};
+use muster_agent::orders::{Desk, Disks, Executor, Ledger, MendHands, RoleHands};
 use muster_agent::pod::{Context, Driver, Node, STARTING_MAX, Teller};
 use muster_agent::runtime::fake::{Fake, Health};
 use muster_agent::runtime::proto::DnsConfig;
@@ -72,6 +73,8 @@ pub struct Machine {
     stubborn: Mutex<u32>,
     /// The agent's tasks; none while it is dead.
     life: Mutex<Option<Tasks>>,
+    /// How often it booted anew.
+    boots: AtomicU32,
 }
 
 /// Images that every imagined registry has.
@@ -96,6 +99,7 @@ impl Machine {
             started: AtomicBool::new(false),
             stubborn: Mutex::new(0),
             life: Mutex::new(None),
+            boots: AtomicU32::new(0),
         });
         machine.start_agent();
         machine.start_doctor();
@@ -148,6 +152,26 @@ impl Machine {
                 machine.start_agent();
             }
         });
+    }
+
+    /// Its operating system ends and boots anew. A runtime that only hung runs again then.
+    fn reboot(self: &Arc<Self>) {
+        let boots = self.boots.fetch_add(1, Ordering::Relaxed) + 1;
+        tracing::debug!(machine = self.name(), boots, "the machine boots anew");
+        if let Err(error) = write_boot_id(&self.parts.directory, &self.boot_id()) {
+            tracing::error!(%error, "the identity of the boot cannot be written");
+        }
+        if *self.stubborn.lock() == 0 && self.started.load(Ordering::Relaxed) {
+            self.runtime.set_health(Health::Well);
+        }
+        self.kill_agent(self.dice.between(Duration::from_secs(20), Duration::from_secs(60)));
+    }
+
+    fn boot_id(&self) -> String {
+        match self.boots.load(Ordering::Relaxed) {
+            0 => first_boot(&self.parts.name),
+            boots => format!("{}-{boots}", first_boot(&self.parts.name)),
+        }
     }
 
     /// Ends the agent for good.
@@ -212,12 +236,19 @@ impl Machine {
             logs_dir: parts.directory.join("logs"),
             role: RoleHands::new(&parts.directory.join("root"), &parts.directory),
             disks: Disks { sys: parts.directory.join("sys/block"), dev: parts.directory.join("dev") },
+            mend: MendHands::new(
+                &parts.directory.join("root"),
+                &roots(&parts.directory),
+                &parts.directory,
+                &Reboot::Systemd,
+            ),
+            images_dir: parts.directory.join("images"),
         };
         let ledger = Ledger::open(&parts.directory.join("orders.json"))
             .expect("the record of orders was written by this machine");
         let hands = Arc::new(Hands { machine: Arc::clone(self), executor });
         let clock = SharedClock::clone(&parts.clock);
-        let desk = Desk::new(parts.agent.clone(), clock, parts.name.clone(), ledger, hands);
+        let desk = Desk::new(parts.agent.clone(), clock, (parts.name.clone(), self.boot_id()), ledger, hands);
         tasks.spawn(Kind::Service, "orders", Arc::new(desk).run(token));
     }
 
@@ -257,7 +288,7 @@ impl Machine {
             kernel: "6.1.0-sim".to_owned(),
             os_image: "Simulated".to_owned(),
             machine_id: format!("machine-{}", self.parts.name),
-            boot_id: boot_id(&self.parts.name),
+            boot_id: self.boot_id(),
             port: 10250,
         }
     }
@@ -291,12 +322,16 @@ impl Machine {
     }
 }
 
-fn boot_id(machine: &str) -> String {
+fn first_boot(machine: &str) -> String {
     format!("boot-of-{machine}")
 }
 
 fn roots(directory: &Path) -> Roots {
     Roots { proc: directory.join("proc"), sys: directory.join("sys") }
+}
+
+fn write_boot_id(directory: &Path, boot_id: &str) -> std::io::Result<()> {
+    std::fs::write(directory.join("proc/sys/kernel/random/boot_id"), boot_id)
 }
 
 /// As much of `/proc` as an inventory reads.
@@ -305,7 +340,7 @@ fn write_roots(directory: &Path, machine: &str) -> std::io::Result<()> {
     for below in ["proc/sys/kernel/random", "sys/class/dmi/id", "pods", "logs", "cgroup", "root/etc"] {
         std::fs::create_dir_all(directory.join(below))?;
     }
-    std::fs::write(proc.join("sys/kernel/random/boot_id"), boot_id(machine))?;
+    write_boot_id(directory, &first_boot(machine))?;
     std::fs::write(proc.join("sys/kernel/osrelease"), "6.1.0-sim\n")?;
     std::fs::write(proc.join("meminfo"), "MemTotal:        8388608 kB\n")?;
     let thread = |number: u32| format!("processor\t: {number}\nmodel name\t: Simulated\n\n");

@@ -213,7 +213,8 @@ impl Desk {
             turn.end(!matches!(sent.answer, Answer::NotSent | Answer::Silence));
         }
         let status = journaled.status.clone().unwrap_or_default();
-        let status = plan::answered(status, sent.answer, &sent.message, self.context.clock.now());
+        let status =
+            plan::answered(order.spec.verb, status, sent.answer, &sent.message, self.context.clock.now());
         let done = status.phase.is_final();
         self.audit(&journaled, machine, "the act was answered", Some(&sent));
         self.write(&journaled, status).await?;

@@ -37,23 +37,24 @@ fn probation() -> Step {
     Step { attempts: 3, ..step("probation", Action::Probation, 120) }
 }
 
-/// Kernel features, packages, files, kernel settings, services, runtime, node, probation.
+/// Kernel features, packages, files, kernel settings, services, runtime, node.
+fn role_steps() -> Vec<Step> {
+    vec![
+        order("check-kernel", Verb::CheckKernel, None, 60, 1),
+        slow("packages", Verb::EnsurePackages, 60 * 60),
+        order("files", Verb::EnsureFiles, None, 60, 2),
+        order("kernel-settings", Verb::EnsureSysctls, None, 60, 2),
+        slow("services", Verb::EnsureServices, 15 * 60),
+        order("start-runtime", Verb::StartService, Some(Service::Containerd), 120, 3),
+        order("register-node", Verb::RegisterNode, None, 60, 3),
+    ]
+}
+
+/// What the role asks for, then probation.
 pub fn install_role() -> Workflow {
-    let spec = WorkflowSpec {
-        purpose: WorkflowPurpose::Provision,
-        steps: vec![
-            order("check-kernel", Verb::CheckKernel, None, 60, 1),
-            slow("packages", Verb::EnsurePackages, 60 * 60),
-            order("files", Verb::EnsureFiles, None, 60, 2),
-            order("kernel-settings", Verb::EnsureSysctls, None, 60, 2),
-            slow("services", Verb::EnsureServices, 15 * 60),
-            order("start-runtime", Verb::StartService, Some(Service::Containerd), 120, 3),
-            order("register-node", Verb::RegisterNode, None, 60, 3),
-            probation(),
-            step("healthy", Action::Healthy, 60),
-        ],
-        ..WorkflowSpec::default()
-    };
+    let mut steps = role_steps();
+    steps.extend([probation(), step("healthy", Action::Healthy, 60)]);
+    let spec = WorkflowSpec { purpose: WorkflowPurpose::Provision, steps, ..WorkflowSpec::default() };
     Workflow::new(INSTALL_ROLE, spec)
 }
 

@@ -9,8 +9,8 @@ pub use crate::run::call::{Answer, Call};
 pub use crate::run::container::PodPlan;
 pub use crate::run::effect::changed;
 pub use crate::run::plan::{
-    ContainerSeen, Effect, Enter, MachineChange, Plan as Round, PodKey, PodSeen, World as Around, grant_name,
-    plan as round,
+    ContainerSeen, Effect, Enter, MachineChange, Plan as Round, PodKey, PodSeen, World as Around,
+    destruction_name, grant_name, plan as round,
 };
 pub use crate::run::step::order_names;
 pub use crate::start::plan::{Plan as Wanted, REPAIR, World as Known, plan as wanted};

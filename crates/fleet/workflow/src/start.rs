@@ -9,7 +9,7 @@ use kube::{Api, ResourceExt as _};
 use muster_api::condition;
 use muster_api::problem::State;
 use muster_api::workflow::Run;
-use muster_api::{Condition, Inventory, Machine, Problem, RepairPolicy, Workflow};
+use muster_api::{Condition, Inventory, Machine, MachineRole, Problem, RepairPolicy, Workflow};
 use muster_control::{
     Cause, Change, Driver, Index, Informer, ObjectKey, Outcome, Pass, Queue, Sweep, is_conflict,
 };
@@ -29,6 +29,7 @@ struct Starter {
     problems_of: Index<Problem>,
     workflows: Informer<Workflow>,
     policies: Informer<RepairPolicy>,
+    roles: Informer<MachineRole>,
     runs: Informer<Run>,
     book: Arc<Mutex<Book>>,
 }
@@ -45,6 +46,7 @@ pub(crate) fn start(context: &Context) {
         problems,
         workflows: context.informers.of(),
         policies: context.informers.of(),
+        roles: context.informers.of(),
         runs: context.informers.of(),
         book,
     });
@@ -56,6 +58,7 @@ pub(crate) fn start(context: &Context) {
         .refreshing(&starter.problems)
         .refreshing(&starter.workflows)
         .refreshing(&starter.policies)
+        .refreshing(&starter.roles)
         .refreshing(&starter.runs)
         .over_unsettled(&starter.machines, &queue, {
             let starter = Arc::clone(&starter);
@@ -84,11 +87,13 @@ impl Starter {
         let inventory = self.inventories.get(&key);
         let (problems, parents) = (self.problems_of.get(&key.name), self.problems_of.get(""));
         let (workflows, policies) = (self.workflows.list(), self.policies.list());
+        let role = self.roles.get(&ObjectKey::cluster(&machine.spec.role));
         let book = self.book.lock();
         plan::plan(
             machine,
             &plan::World {
                 inventory: inventory.as_ref().and_then(|inventory| inventory.status.as_ref()),
+                role: role.as_deref().map(|role| &role.spec),
                 problems: &problems,
                 parents: &parents,
                 workflows: &workflows,
@@ -196,16 +201,18 @@ impl Pass for Starter {
         self.problems.ready().await;
         self.workflows.ready().await;
         self.policies.ready().await;
+        self.roles.ready().await;
         self.runs.ready().await;
         let Some(machine) = self.machines.get(key) else { return Ok(Outcome::IDLE) };
         let plan = self.look(&machine);
         let mut acted = false;
-        if let Some(run) = &plan.run {
-            acted |= self.begin(run).await?;
-        }
+        // Told first: the run takes the machine at once, and whoever is late finds another state of it.
         if let Some(told) = plan.told {
             self.tell(&machine, told).await?;
             acted = true;
+        }
+        if let Some(run) = &plan.run {
+            acted |= self.begin(run).await?;
         }
         let outcome = if acted { Outcome::ACTED } else { Outcome::IDLE };
         Ok(plan.look_again.map_or(outcome, |left| outcome.again_after(left)))

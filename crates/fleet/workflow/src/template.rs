@@ -6,6 +6,7 @@ use std::sync::Arc;
 use kube::Api;
 use kube::api::PostParams;
 use muster_api::condition::{self, ACCEPTED, Status};
+use muster_api::disruption::Destruction;
 use muster_api::workflow::{Action, OrderTemplate, Step, WorkflowSpec};
 use muster_api::{Condition, Workflow};
 use muster_control::expression::{Expression, ExpressionError};
@@ -35,7 +36,7 @@ pub(crate) enum TemplateError {
     NoGrant { path: String },
     /// A step that destroys something without a person's word.
     #[error(
-        "{path}: this destroys for good; steps of action approve and disrupt must come before it, it stands in spec.steps, does not repeat and undoes nothing"
+        "{path}: this destroys for good; a step of action disrupt must come before it, and one of action approve before an erasure; it stands in spec.steps, does not repeat and undoes nothing"
     )]
     NoApproval { path: String },
     /// Workflows that are parts of each other.
@@ -80,27 +81,27 @@ pub(crate) fn check(spec: &WorkflowSpec) -> Result<(), TemplateError> {
     approved(spec)
 }
 
-fn destroys(order: Option<&OrderTemplate>) -> bool {
-    order.is_some_and(|order| order.verb.destroys().is_some())
+fn destroys(order: Option<&OrderTemplate>) -> Option<Destruction> {
+    order.and_then(|order| order.verb.destroys())
 }
 
-/// What cannot be taken back is done once, by name, after a person has said so and the machine is out of service.
+/// What cannot be taken back is done once, by name, when the machine is out of service. Erasing takes a person's word
+/// besides; a new image is what the role of the machine allows, or the person who asks for it.
 fn approved(spec: &WorkflowSpec) -> Result<(), TemplateError> {
     let before = graph::ancestors(&spec.steps);
     let all = spec.steps.iter().map(|step| ("spec.steps", step)).enumerate();
     let last = spec.finally.iter().map(|step| ("spec.finally", step)).enumerate();
     for (index, (part, step)) in all.chain(last) {
-        if step.undo.as_ref().is_some_and(|undo| destroys(undo.order.as_ref())) {
+        if step.undo.as_ref().is_some_and(|undo| destroys(undo.order.as_ref()).is_some()) {
             return Err(TemplateError::NoApproval { path: format!("{part}[{index}].undo") });
         }
-        if !destroys(step.order.as_ref()) {
-            continue;
-        }
+        let Some(act) = destroys(step.order.as_ref()) else { continue };
         let comes_before = |action| {
             let mut others = spec.steps.iter();
             others.any(|other| other.action == action && before[index].contains(other.name.as_str()))
         };
-        let in_order = part == "spec.steps" && comes_before(Action::Approve) && comes_before(Action::Disrupt);
+        let said = act == Destruction::Reimage || comes_before(Action::Approve);
+        let in_order = part == "spec.steps" && said && comes_before(Action::Disrupt);
         if !in_order || !step.repeat.is_empty() {
             return Err(TemplateError::NoApproval { path: format!("{part}[{index}]") });
         }

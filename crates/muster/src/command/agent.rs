@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use kube::Client;
 use kube::config::Kubeconfig;
+use muster_agent::Reboot;
 use muster_agent::inventory::Roots;
 use muster_agent::join::{Connection, Credentials, Invitation, JoinError};
 use muster_base::clock::SharedClock;
@@ -44,6 +45,7 @@ pub(crate) async fn run(args: AgentArgs) -> Result<(), Failure> {
         logs: Some(node::log_server(address, client_ca)),
         pods: PodRange::Assigned,
         time_servers: Vec::new(),
+        reboot: args.reboot_program.map_or(Reboot::Systemd, Reboot::Program),
     };
     let connection = Connection::open(credentials, path, SharedClock::clone(&shared.clock))
         .await
@@ -135,6 +137,7 @@ async fn with_kubeconfig(args: AgentArgs, shared: &Shared) -> Result<(), Failure
         logs: Some(node::log_server(address, client_ca)),
         pods: PodRange::First,
         time_servers: Vec::new(),
+        reboot: args.reboot_program.map_or(Reboot::Systemd, Reboot::Program),
     };
     serve(&config, client, shared).await
 }

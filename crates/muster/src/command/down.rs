@@ -83,6 +83,7 @@ async fn take_back(data_dir: &Path) -> Result<(), Failure> {
         logs: None,
         pods: PodRange::First,
         time_servers: Vec::new(),
+        reboot: node::NO_REBOOT,
     };
     muster_agent::remove(&node::agent_config(&config), &clock())
         .await

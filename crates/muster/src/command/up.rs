@@ -100,6 +100,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), Failure> {
         logs: None,
         pods: node::PodRange::First,
         time_servers: settings.time_servers,
+        reboot: node::NO_REBOOT,
     };
     start_node_part(settings.node, &plane, &config, &shared, &slot).await?;
     let ended = tokio::select! {

@@ -21,7 +21,7 @@ use crate::image::{self, Importer};
 use crate::inventory::Reporter;
 use crate::logs::{Logs, ServeError, Server};
 use crate::node::{Facts, Keeper, Registration};
-use crate::orders::{Desk, Disks, Executor, Ledger, LedgerError, RoleHands};
+use crate::orders::{Desk, Disks, Executor, Ledger, LedgerError, MendHands, RoleHands};
 use crate::pod::{Context, Driver, Node, STARTING_MAX, Teller};
 use crate::runtime::Runtime;
 use crate::runtime::cri::{self, Cri};
@@ -133,10 +133,15 @@ impl Agent {
             logs_dir: node.logs_dir.clone(),
             disks: Disks { sys: config.roots.sys.join("block"), ..Disks::default() },
             role: RoleHands::new(Path::new("/"), &config.data_dir),
+            mend: MendHands::new(Path::new("/"), &config.roots, &config.data_dir, &config.reboot),
+            images_dir: match config.runtime {
+                RuntimeChoice::Supervised => config.data_dir.join("containerd"),
+                RuntimeChoice::Endpoint(_) => PathBuf::from("/var/lib/containerd"),
+            },
         });
         let ledger = Ledger::open(&config.data_dir.join("orders.json"))?;
-        let desk =
-            Arc::new(Desk::new(client.clone(), clock.clone(), config.machine.clone(), ledger, executor));
+        let whose = (config.machine.clone(), crate::inventory::boot_id(&config.roots));
+        let desk = Arc::new(Desk::new(client.clone(), clock.clone(), whose, ledger, executor));
         Ok(Self { config, client, clock, runtime, bringup, keeper, desk, node })
     }
 

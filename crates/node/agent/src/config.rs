@@ -31,6 +31,7 @@ pub struct Config {
     pub roots: Roots,
     /// The kernel log.
     pub kmsg: PathBuf,
+    pub reboot: Reboot,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +57,17 @@ pub enum Fleet {
     Member,
     /// Pods only.
     None,
+}
+
+/// How the machine is booted anew on order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reboot {
+    /// By systemd, where that runs it.
+    Systemd,
+    /// By a program.
+    Program(PathBuf),
+    /// Not at all, and why.
+    Never(&'static str),
 }
 
 /// The endpoint a Kubernetes API server fetches logs from.
@@ -85,6 +97,7 @@ impl Config {
             logs: None,
             roots: Roots::default(),
             kmsg: PathBuf::from("/dev/kmsg"),
+            reboot: Reboot::Systemd,
         }
     }
 }

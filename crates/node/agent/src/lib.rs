@@ -20,5 +20,5 @@ pub mod runtime;
 mod volume;
 
 pub use agent::{Agent, BuildError, Handle, RemoveError, SocketError, StartError, remove};
-pub use config::{Config, Fleet, LogServer, RuntimeChoice, Start};
+pub use config::{Config, Fleet, LogServer, Reboot, RuntimeChoice, Start};
 pub use node::join;

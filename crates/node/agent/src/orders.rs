@@ -22,10 +22,10 @@ mod execute;
 mod files;
 mod kernel;
 mod ledger;
+mod mend;
 mod note;
 mod packages;
 pub(crate) mod program;
-mod ready;
 mod role;
 mod services;
 mod sysctl;
@@ -33,6 +33,7 @@ mod sysctl;
 pub use erase::Disks;
 pub use execute::{Executor, Outcome};
 pub use ledger::{Entry, Key, Ledger, LedgerError, Verdict};
+pub use mend::MendHands;
 pub use role::RoleHands;
 pub use services::ServiceRestoreError;
 
@@ -47,6 +48,8 @@ pub struct Desk {
     client: Client,
     clock: SharedClock,
     machine: String,
+    /// Identity of this boot.
+    boot_id: String,
     ledger: tokio::sync::Mutex<Ledger>,
     executor: Arc<dyn Execute>,
     brake: Brake,
@@ -101,12 +104,12 @@ impl Desk {
     pub fn new(
         client: Client,
         clock: SharedClock,
-        machine: String,
+        (machine, boot_id): (String, String),
         ledger: Ledger,
         executor: Arc<dyn Execute>,
     ) -> Self {
         let brake = Brake::new(client.clone(), SharedClock::clone(&clock));
-        Self { client, clock, machine, ledger: tokio::sync::Mutex::new(ledger), executor, brake }
+        Self { client, clock, machine, boot_id, ledger: tokio::sync::Mutex::new(ledger), executor, brake }
     }
 
     /// Until `shutdown`. An order in progress is finished first.
@@ -157,9 +160,19 @@ impl Desk {
                 self.answer(order, status(OrderPhase::Refused, message, String::new(), None, Some(now))).await
             }
             Verdict::Known(Entry { status: Some(answer), .. }) => self.answer(order, answer).await,
-            Verdict::Known(Entry { begun, status: None }) => {
-                let message = "the agent died while at it: whether it took effect is not known".to_owned();
-                let answer = status(OrderPhase::Failed, message, String::new(), Some(begun), Some(now));
+            Verdict::Known(Entry { begun, boot_id, status: None }) => {
+                let answer = if order.spec.verb == order::Verb::Reboot {
+                    match mend::boot::seen(&boot_id, &self.boot_id) {
+                        Some(message) => {
+                            status(OrderPhase::Done, message, String::new(), Some(begun), Some(now))
+                        }
+                        // The machine has not ended yet. If it never does, the step's deadline says so.
+                        None => return Ok(()),
+                    }
+                } else {
+                    let message = "the agent died while at it: whether it took effect is not known";
+                    status(OrderPhase::Failed, message.to_owned(), String::new(), Some(begun), Some(now))
+                };
                 ledger.end(&Key::of(order), answer.clone()).map_err(failed)?;
                 self.answer(order, answer).await
             }
@@ -171,8 +184,12 @@ impl Desk {
                 if let Some(hold) = self.hold(order).await? {
                     return self.answer(order, held(&hold, now)).await;
                 }
-                ledger.begin(&Key::of(order), order.spec.generation, now).map_err(failed)?;
+                let begin = Entry { begun: now, boot_id: self.boot_id.clone(), status: None };
+                ledger.begin(&Key::of(order), order.spec.generation, begin).map_err(failed)?;
                 let answer = self.carry_out(order, now).await?;
+                if answer.phase == OrderPhase::Accepted {
+                    return self.answer(order, answer).await;
+                }
                 ledger.end(&Key::of(order), answer.clone()).map_err(failed)?;
                 self.answer(order, answer).await
             }
@@ -195,8 +212,8 @@ impl Desk {
         if let Err(error) = told {
             tracing::debug!(error = chain(&error), "the acceptance could not be told");
         }
-        let ended = self.clock.now();
         let phase = outcome.phase();
+        let ended = phase.is_final().then(|| self.clock.now());
         tracing::info!(
             order = name(order),
             verb,
@@ -205,9 +222,9 @@ impl Desk {
             attempt,
             phase = phase.as_str(),
             message = outcome.message(),
-            "order ended"
+            "order carried out"
         );
-        Ok(status(phase, bounded(outcome.message()), bounded(outcome.output()), Some(begun), Some(ended)))
+        Ok(status(phase, bounded(outcome.message()), bounded(outcome.output()), Some(begun), ended))
     }
 
     async fn answer(&self, order: &Order, status: OrderStatus) -> Result<(), OrderError> {

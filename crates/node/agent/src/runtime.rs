@@ -117,6 +117,8 @@ pub struct Container {
     pub name: String,
     pub attempt: u32,
     pub state: ContainerState,
+    /// The id of its image.
+    pub image: String,
 }
 
 /// All there is to know about one container.
@@ -156,6 +158,9 @@ pub struct Image {
     pub id: String,
     pub tags: Vec<String>,
     pub digests: Vec<String>,
+    pub bytes: u64,
+    /// The runtime itself needs it.
+    pub pinned: bool,
     /// The user the image asks for, numeric or by name.
     pub user: ImageUser,
 }
@@ -197,5 +202,8 @@ pub trait Runtime: Send + Sync + 'static {
     fn exec<'a>(&'a self, id: &'a str, command: &'a [String], limit: Duration) -> Call<'a, ExecOutput>;
     fn reopen_log<'a>(&'a self, id: &'a str) -> Call<'a, ()>;
     fn image<'a>(&'a self, name: &'a str) -> Call<'a, Option<Image>>;
+    fn images(&self) -> Call<'_, Vec<Image>>;
+    /// One that is not there is none to remove.
+    fn remove_image<'a>(&'a self, id: &'a str) -> Call<'a, ()>;
     fn pull_image<'a>(&'a self, name: &'a str, login: Option<proto::AuthConfig>) -> Call<'a, String>;
 }

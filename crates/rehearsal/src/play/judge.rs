@@ -56,6 +56,14 @@ impl Judge {
         if !granted {
             self.breaks(format!("{} of {} without a grant at {now}", action.as_str(), order.spec.machine));
         }
+        let allowed = store.requests.iter().any(|request| {
+            let status = request.status.as_ref().map(|status| status.phase);
+            let same = request.spec.run == order.spec.run && request.spec.act == order.spec.verb.destroys();
+            same && status == Some(DisruptionPhase::Granted)
+        });
+        if order.spec.verb.destroys().is_some() && !allowed {
+            self.breaks(format!("{} of {} without leave to destroy", action.as_str(), order.spec.machine));
+        }
         let problem = store.runs.get(&order.spec.run).map(|run| run.spec.problem.clone()).unwrap_or_default();
         let stale = store.problem(number, &problem).and_then(|problem| {
             let status = problem.status.as_ref()?;
@@ -81,7 +89,8 @@ impl Judge {
             let here = |other: &&muster_api::Disruption| {
                 let granted = other.status.as_ref().map(|status| status.phase);
                 let place = &store.machines[store.number(&other.spec.machine)].spec;
-                granted == Some(DisruptionPhase::Granted) && place.rack == machine.spec.rack
+                let disturbs = other.spec.act.is_none() && granted == Some(DisruptionPhase::Granted);
+                disturbs && place.rack == machine.spec.rack
             };
             let racked = store.machines.iter().filter(|other| other.spec.rack == machine.spec.rack).count();
             let granted = store.requests.iter().filter(here).count();
@@ -100,14 +109,19 @@ impl Judge {
 
     /// When all is over: nothing is left lying.
     pub(super) fn close(&mut self, store: &Store) {
+        let at = |run: &muster_api::Run| {
+            let steps = run.status.iter().flat_map(|status| &status.steps);
+            let last = steps.filter(|step| step.started_at.is_some()).last();
+            last.map(|step| format!("{}: {}", step.step.name, step.message)).unwrap_or_default()
+        };
         let open: Vec<String> = store
             .runs
             .values()
             .filter(|run| !run.status.as_ref().is_some_and(|status| status.phase.is_final()))
-            .map(|run| run.name_any())
+            .map(|run| format!("{} has no end, at {}", run.name_any(), at(run)))
             .collect();
         for run in open {
-            self.breaks(format!("run {run} has no end"));
+            self.breaks(format!("run {run}"));
         }
     }
 }

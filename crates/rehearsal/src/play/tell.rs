@@ -25,7 +25,7 @@ pub(super) fn outcome(mut play: Play<'_>) -> Outcome {
     let report = report::report(&play.episodes, &tried);
     let truth = truth(&play, &tried);
     let of = |truth: mix::Truth| {
-        let faults = &play.options.mix.faults;
+        let faults = &play.kinds;
         play.happenings.iter().enumerate().filter(move |(_, one)| faults[one.kind].truth == truth)
     };
     let alone = |index: &usize| !play.with_person.contains_key(index);
@@ -37,7 +37,7 @@ pub(super) fn outcome(mut play: Play<'_>) -> Outcome {
     let mut found: BTreeMap<String, Vec<Duration>> = BTreeMap::new();
     for (index, (opened, _)) in &play.noticed {
         let one = &play.happenings[*index];
-        let class = play.options.mix.faults[one.kind].class.clone();
+        let class = play.kinds[one.kind].class.clone();
         found.entry(class).or_default().push(elapsed(one.began, *opened));
     }
     Outcome {
@@ -52,7 +52,7 @@ pub(super) fn outcome(mut play: Play<'_>) -> Outcome {
         wasted_on_hands_p95: p95,
         found_after: found.into_iter().map(|(class, times)| (class, Spread::of(times))).collect(),
         tickets: play.tickets.len() as u64,
-        parents: play.store.parents.iter().filter_map(|parent| parent.metadata.name.clone()).collect(),
+        parents: std::mem::take(&mut play.many.opened),
         held: std::mem::take(&mut play.plane.told),
         disruptive_acts: play.judge.disruptive,
         deaths: play.plane.deaths,
@@ -95,7 +95,7 @@ fn truth(play: &Play<'_>, tried: &BTreeMap<String, Vec<Tried>>) -> Truth {
 /// Whether another fault of the class was noticed on the machine within the time that a repair has to last.
 fn comes_back(play: &Play<'_>, index: usize, tried: &BTreeMap<String, Vec<Tried>>) -> bool {
     let one = &play.happenings[index];
-    let faults = &play.options.mix.faults;
+    let faults = &play.kinds;
     let name = crate::doctors::name(&play.store, one.machine, &faults[one.kind].class);
     let Some(within) = tried.get(&name).and_then(|done| done.first()).map(|done| done.rung.success_after.0)
     else {

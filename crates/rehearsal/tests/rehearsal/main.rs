@@ -1,4 +1,5 @@
 //! Fleets that break and are healed, in virtual time.
 
 mod crashes;
+mod disasters;
 mod numbers;

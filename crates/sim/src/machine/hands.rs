@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use muster_agent::orders::{Execute, Executor, Outcome};
 use muster_agent::runtime::fake::Health;
 use muster_api::order::{OrderSpec, Verb};
+use muster_base::task::Kind;
 
 use super::{Effect, Machine};
 
@@ -27,6 +28,8 @@ impl Execute for Hands {
                 Verb::EnsureServices => done(format!("{} run", order.arguments.services.len())),
                 Verb::EraseDisks => done(format!("{} disks are erased", order.arguments.disks.len())),
                 Verb::StartService | Verb::RestartService => self.start_runtime().await,
+                Verb::Reboot => self.reboot(),
+                Verb::CleanUp | Verb::ResetDevice => done(format!("{} is well", order.arguments.device)),
                 Verb::EnsureFiles
                 | Verb::RegisterNode
                 | Verb::CheckContainerStart
@@ -38,6 +41,7 @@ impl Execute for Hands {
                 | Verb::SetBootDevice
                 | Verb::InsertMedia
                 | Verb::EjectMedia
+                | Verb::Reimage
                 | Verb::IdentifyLed => self.executor.execute(order).await,
             }
         })
@@ -59,6 +63,16 @@ impl Hands {
             generation: order.generation,
             verb: order.verb,
         });
+    }
+
+    /// The agent ends with the machine, a moment after it has answered.
+    fn reboot(&self) -> Outcome {
+        let machine = Arc::clone(&self.machine);
+        self.machine.parts.world.spawn(Kind::Job, format!("{} boots", self.machine.name()), async move {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            machine.reboot();
+        });
+        Outcome::Begun { message: "the machine was told to boot anew".to_owned() }
     }
 
     async fn start_runtime(&self) -> Outcome {

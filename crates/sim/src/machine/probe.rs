@@ -9,7 +9,7 @@ use muster_agent::runtime::{Runtime as _, RuntimeErrorKind};
 use muster_api::probe::{Readings, RuntimeReading, RuntimeState};
 use muster_doctor::{ReadingsError, Source};
 
-use super::{Machine, boot_id};
+use super::Machine;
 
 /// As long as a doctor waits for its agent.
 const AGENT_SILENCE: Duration = Duration::from_secs(4);
@@ -25,7 +25,7 @@ impl Source for Probe {
                 tokio::time::sleep(AGENT_SILENCE).await;
                 return Err(ReadingsError::TooLate(AGENT_SILENCE));
             }
-            let boot_id = boot_id(self.0.name());
+            let boot_id = self.0.boot_id();
             Ok(Readings { boot_id, runtime: self.runtime().await, disks: Vec::new() })
         })
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use muster_api::Order;
-use muster_api::order::{ACTS_MAX, Act, Answer, BootUntil, OrderPhase, OrderStatus, Verb};
+use muster_api::order::{ACTS_MAX, Act, Answer, BootDevice, BootUntil, OrderPhase, OrderStatus, Verb};
 use muster_base::clock::elapsed;
 
 use crate::bmc::{Command, Power};
@@ -76,7 +76,7 @@ fn goals(verb: Verb) -> &'static [(Verb, Power)] {
         Verb::PowerOn => &[(Verb::PowerOn, Power::On)],
         Verb::PowerOff => &[(Verb::PowerOff, Power::Off)],
         Verb::Shutdown => &[(Verb::Shutdown, Power::Off)],
-        Verb::PowerCycle => &[(Verb::PowerOff, Power::Off), (Verb::PowerOn, Power::On)],
+        Verb::PowerCycle | Verb::Reimage => &[(Verb::PowerOff, Power::Off), (Verb::PowerOn, Power::On)],
         Verb::Reset
         | Verb::SetBootDevice
         | Verb::InsertMedia
@@ -91,12 +91,36 @@ fn goals(verb: Verb) -> &'static [(Verb, Power)] {
         | Verb::StartService
         | Verb::RestartService
         | Verb::RegisterNode
-        | Verb::CheckContainerStart => &[],
+        | Verb::CheckContainerStart
+        | Verb::CleanUp
+        | Verb::ResetDevice
+        | Verb::Reboot => &[],
     }
 }
 
 fn takes_power_away(verb: Verb) -> bool {
-    matches!(verb, Verb::PowerOff | Verb::Shutdown | Verb::PowerCycle | Verb::Reset)
+    matches!(verb, Verb::PowerOff | Verb::Shutdown | Verb::PowerCycle | Verb::Reset | Verb::Reimage)
+}
+
+/// What has to be set before the power is switched.
+fn settings(order: &Order) -> &'static [Verb] {
+    if order.spec.verb != Verb::Reimage {
+        &[]
+    } else if order.spec.arguments.media.is_empty() {
+        &[Verb::SetBootDevice]
+    } else {
+        &[Verb::InsertMedia, Verb::SetBootDevice]
+    }
+}
+
+/// What to boot from: a machine that is installed anew does so once, from where its image is.
+fn boot(order: &Order) -> Option<(BootDevice, BootUntil)> {
+    let arguments = &order.spec.arguments;
+    if order.spec.verb == Verb::Reimage {
+        let device = if arguments.media.is_empty() { BootDevice::Pxe } else { BootDevice::Cdrom };
+        return Some((device, BootUntil::NextBoot));
+    }
+    Some((arguments.boot_device?, arguments.boot_until.unwrap_or(BootUntil::NextBoot)))
 }
 
 fn command(order: &Order, act: Verb) -> Option<Command> {
@@ -107,14 +131,18 @@ fn command(order: &Order, act: Verb) -> Option<Command> {
         Verb::Shutdown => Command::Soft,
         Verb::Reset => Command::Reset,
         Verb::SetBootDevice => {
-            let until = arguments.boot_until.unwrap_or(BootUntil::NextBoot);
-            Command::Boot(arguments.boot_device?, until)
+            let (device, until) = boot(order)?;
+            Command::Boot(device, until)
         }
         Verb::InsertMedia => Command::Insert(arguments.media.clone()).filter_empty()?,
         Verb::EjectMedia => Command::Eject,
         Verb::IdentifyLed => Command::Light(arguments.led.unwrap_or_default()),
         Verb::PowerCycle
+        | Verb::Reimage
         | Verb::EraseDisks
+        | Verb::CleanUp
+        | Verb::ResetDevice
+        | Verb::Reboot
         | Verb::CheckKernel
         | Verb::EnsureSysctls
         | Verb::EnsurePackages
@@ -149,10 +177,16 @@ pub(super) fn plan(order: &Order, world: &World) -> Decision {
         return give_up(status, why, world);
     }
     let goals = goals(order.spec.verb);
-    if order.spec.verb == Verb::Reset {
+    let is_set = |verb: &Verb| {
+        let mut acts = status.acts.iter();
+        acts.any(|act| act.act == *verb && act.answer == Some(Answer::Acknowledged))
+    };
+    if let Some(verb) = settings(order).iter().find(|verb| !is_set(verb)) {
+        setting(order, status, *verb, world)
+    } else if order.spec.verb == Verb::Reset {
         reset(order, status, world)
     } else if goals.is_empty() {
-        setting(order, status, world)
+        setting(order, status, order.spec.verb, world)
     } else {
         towards(order, goals, status, world)
     }
@@ -229,8 +263,9 @@ fn is_over(order: &Order, now: Timestamp) -> bool {
 
 /// Brings about one state after the other.
 fn towards(order: &Order, goals: &[(Verb, Power)], mut status: OrderStatus, world: &World) -> Decision {
-    let last = status.acts.last().map(|act| act.act);
-    let stage = last.and_then(|act| goals.iter().position(|(one, _)| *one == act)).unwrap_or(0);
+    let stage_of = |act: &Act| goals.iter().position(|(one, _)| *one == act.act);
+    let last = status.acts.iter().rposition(|act| stage_of(act).is_some());
+    let stage = last.and_then(|index| stage_of(&status.acts[index])).unwrap_or(0);
     let (act, goal) = goals[stage];
     let power = match &world.seen {
         Seen::NotLooked => return look(status, world.now),
@@ -239,8 +274,8 @@ fn towards(order: &Order, goals: &[(Verb, Power)], mut status: OrderStatus, worl
         Seen::Nothing(why) => return waits(status, why.clone(), SEND_AGAIN, world.now),
     };
     if power == goal {
-        let acted = !status.acts.is_empty();
-        if let Some(act) = status.acts.last_mut() {
+        let acted = last.is_some();
+        if let Some(act) = last.map(|index| &mut status.acts[index]) {
             act.observed = power.as_str().to_owned();
             act.observed_at = Some(world.now);
         }
@@ -261,7 +296,7 @@ fn towards(order: &Order, goals: &[(Verb, Power)], mut status: OrderStatus, worl
     if is_over(order, world.now) {
         return give_up(status, format!("power is still {}", power.as_str()), world);
     }
-    match status.acts.last() {
+    match last.map(|index| &status.acts[index]) {
         None if power == Power::Changing => Decision::Wait(SEND_AGAIN),
         None => send(order, status, act, world.now),
         Some(sent) if sends_again(&status, sent, world) => send(order, status, act, world.now),
@@ -358,22 +393,21 @@ fn reset(order: &Order, status: OrderStatus, world: &World) -> Decision {
 }
 
 /// What may be said twice: boot device, media, lamp.
-fn setting(order: &Order, status: OrderStatus, world: &World) -> Decision {
-    let Some(act) = status.acts.last() else { return send(order, status, order.spec.verb, world.now) };
+fn setting(order: &Order, status: OrderStatus, verb: Verb, world: &World) -> Decision {
+    let Some(act) = status.acts.iter().rfind(|act| act.act == verb) else {
+        return send(order, status, verb, world.now);
+    };
     let since = elapsed(act.sent_at, world.now);
     if is_over(order, world.now) || status.acts.len() >= ACTS_MAX {
         let why = if status.message.is_empty() { "no answer".to_owned() } else { status.message.clone() };
         return uncertain(status, why, world.now);
     }
-    if since < SEND_AGAIN {
-        Decision::Wait(SEND_AGAIN - since)
-    } else {
-        send(order, status, order.spec.verb, world.now)
-    }
+    if since < SEND_AGAIN { Decision::Wait(SEND_AGAIN - since) } else { send(order, status, verb, world.now) }
 }
 
 /// What the answer to the last act makes of the order.
 pub(super) fn answered(
+    whole: Verb,
     mut status: OrderStatus,
     answer: Answer,
     message: &str,
@@ -382,7 +416,8 @@ pub(super) fn answered(
     let Some(act) = status.acts.last_mut() else { return status };
     act.answer = Some(answer);
     let verb = act.act;
-    let aims = !goals(verb).is_empty();
+    // What aims at a state of the power ends when that is seen.
+    let aims = !goals(whole).is_empty();
     let decision = match answer {
         Answer::Acknowledged if !aims => ended(status, OrderPhase::Done, message, now),
         Answer::Refused => ended(status, OrderPhase::Failed, message, now),

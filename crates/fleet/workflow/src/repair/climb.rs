@@ -56,7 +56,10 @@ impl Tried {
 /// Whether a step has done something towards the cure.
 fn acts(step: &StepStatus, rung: RungAction) -> bool {
     let begun = step.held < step.attempt;
+    let asks_first = step.step.order.as_ref().is_some_and(|order| order.verb.destroys().is_some());
     match step.step.action {
+        // It may have waited for leave alone.
+        Action::Order if asks_first => step.running_since.is_some() || step.phase == RunPhase::Succeeded,
         Action::Order | Action::Container | Action::Webhook | Action::Run => begun,
         Action::Quarantine => rung == RungAction::Quarantine && step.phase == RunPhase::Succeeded,
         Action::Disrupt

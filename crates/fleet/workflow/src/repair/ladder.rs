@@ -34,6 +34,8 @@ pub(crate) struct Case<'a> {
     pub(crate) parents: &'a [Arc<Problem>],
     /// Those that may be run.
     pub(crate) workflows: &'a [&'a Arc<Workflow>],
+    /// Its role says what it may be installed from anew.
+    pub(crate) has_image: bool,
     pub(crate) now: Timestamp,
 }
 
@@ -156,9 +158,18 @@ fn impossible(case: &Case<'_>, rung: &Rung) -> Option<String> {
     if runnable(case.workflows, name).is_none() {
         return Some(format!("{}: there is no Workflow {name:?} that can be run", rung.action.as_str()));
     }
+    if !rung.workflow.is_empty() {
+        return None;
+    }
+    let says = |what: &str| Some(format!("{}: {what}", rung.action.as_str()));
     let by_controller = matches!(rung.action, RungAction::PowerCycle | RungAction::Reimage);
-    (by_controller && rung.workflow.is_empty() && case.machine.spec.bmc.is_none())
-        .then(|| format!("{}: the machine has no management controller", rung.action.as_str()))
+    if by_controller && case.machine.spec.bmc.is_none() {
+        return says("the machine has no management controller");
+    }
+    if rung.action == RungAction::Reimage && !case.has_image && !rung.parameters.contains_key("media") {
+        return says("its role names no image");
+    }
+    None
 }
 
 /// Why a rung is not worth doing.

@@ -19,8 +19,7 @@ use super::call::Call;
 use super::container::PodPlan;
 
 pub(crate) use begin::{cause_gone, whole};
-pub(crate) use world::destruction_name;
-pub use world::{ContainerSeen, PodKey, PodSeen, World, grant_name};
+pub use world::{ContainerSeen, PodKey, PodSeen, World, destruction_name, grant_name};
 
 /// Something to be done outside the run's own status.
 #[derive(Clone, Debug, PartialEq)]

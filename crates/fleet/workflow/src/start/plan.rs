@@ -10,6 +10,7 @@ use muster_api::condition::{self, Status};
 use muster_api::inventory::InventoryStatus;
 use muster_api::machine::Phase;
 use muster_api::problem::State;
+use muster_api::role::MachineRoleSpec;
 use muster_api::workflow::{Run, RunSpec, WorkflowPurpose};
 use muster_api::{Condition, MACHINE_LABEL, Machine, Problem, RepairPolicy, Workflow};
 use muster_base::clock::elapsed;
@@ -28,6 +29,8 @@ pub const REPAIR: &str = "Repair";
 pub struct World<'a> {
     /// Its facts, where they were read.
     pub inventory: Option<&'a InventoryStatus>,
+    /// What it is to carry.
+    pub role: Option<&'a MachineRoleSpec>,
     /// Its problems.
     pub problems: &'a [Arc<Problem>],
     /// Problems of many machines.
@@ -176,6 +179,7 @@ fn next(machine: &Machine, problem: &Problem, workflows: &[&Arc<Workflow>], worl
         },
         parents: world.parents,
         workflows,
+        has_image: world.role.is_some_and(|role| role.image.is_some()),
         now: world.now,
     })
 }

@@ -11,14 +11,17 @@ use muster_base::clock::{SharedClock, elapsed};
 use muster_base::error::chain;
 
 use super::erase::{self, Disks};
+use super::mend::MendHands;
 use super::role::RoleHands;
-use super::{kernel, ready, sysctl};
+use super::{kernel, sysctl};
 use crate::cgroup::Cgroups;
 use crate::containerd::Bringup;
 use crate::image;
 use crate::node::{Keeper, Registration};
 use crate::pod::Qos;
 use crate::runtime::{ContainerState, Runtime, RuntimeError, Sandbox, Scope, proto};
+
+mod ready;
 
 /// What carrying out an order takes.
 pub struct Executor {
@@ -36,6 +39,10 @@ pub struct Executor {
     pub disks: Disks,
     /// Where packages, files and services of a role go.
     pub role: RoleHands,
+    /// What repairs are done with.
+    pub mend: MendHands,
+    /// Where the runtime keeps images.
+    pub images_dir: PathBuf,
 }
 
 /// How it ended.
@@ -49,6 +56,10 @@ pub enum Outcome {
         message: String,
         output: String,
     },
+    /// Under way, and its end shows only in the next boot.
+    Begun {
+        message: String,
+    },
     /// Not begun: the order makes no sense here.
     Refused {
         message: String,
@@ -60,20 +71,24 @@ impl Outcome {
         match self {
             Self::Done { .. } => OrderPhase::Done,
             Self::Failed { .. } => OrderPhase::Failed,
+            Self::Begun { .. } => OrderPhase::Accepted,
             Self::Refused { .. } => OrderPhase::Refused,
         }
     }
 
     pub(super) fn message(&self) -> &str {
         match self {
-            Self::Done { message, .. } | Self::Failed { message, .. } | Self::Refused { message } => message,
+            Self::Done { message, .. }
+            | Self::Failed { message, .. }
+            | Self::Begun { message }
+            | Self::Refused { message } => message,
         }
     }
 
     pub(super) fn output(&self) -> &str {
         match self {
             Self::Done { output, .. } | Self::Failed { output, .. } => output,
-            Self::Refused { .. } => "",
+            Self::Begun { .. } | Self::Refused { .. } => "",
         }
     }
 
@@ -107,6 +122,12 @@ impl Executor {
             Verb::RestartService => self.restart_service(&order.arguments).await,
             Verb::RegisterNode => self.register(&order.arguments).await,
             Verb::CheckContainerStart => self.check_start(order).await,
+            Verb::CleanUp => {
+                let device = &order.arguments.device;
+                self.mend.make_room(device, self.runtime.as_ref(), &self.images_dir).await
+            }
+            Verb::ResetDevice => self.mend.reset_device(&order.arguments.device).await,
+            Verb::Reboot => self.mend.reboot().await,
             Verb::EraseDisks => self.erase(&order.arguments).await,
             Verb::PowerOn
             | Verb::PowerOff
@@ -116,7 +137,8 @@ impl Executor {
             | Verb::SetBootDevice
             | Verb::InsertMedia
             | Verb::EjectMedia
-            | Verb::IdentifyLed => Outcome::Refused {
+            | Verb::IdentifyLed
+            | Verb::Reimage => Outcome::Refused {
                 message: "this is for the machine's management controller, not for its agent".to_owned(),
             },
         }
@@ -128,6 +150,9 @@ impl Executor {
             (Some(Service::Containerd), None) => Err(Outcome::Refused {
                 message: "this machine uses a container runtime that Muster did not start: restart it by its own service manager"
                     .to_owned(),
+            }),
+            (Some(Service::TimeSync), _) => Err(Outcome::Refused {
+                message: "arguments.service: what keeps the clock is restarted, not started".to_owned(),
             }),
             (None, _) => Err(Outcome::Refused { message: "arguments.service: this verb needs a service".to_owned() }),
         }
@@ -145,6 +170,9 @@ impl Executor {
     }
 
     async fn restart_service(&self, arguments: &Arguments) -> Outcome {
+        if arguments.service == Some(Service::TimeSync) {
+            return self.mend.restart_time_sync().await;
+        }
         let bringup = match self.service(arguments) {
             Ok(bringup) => bringup,
             Err(refusal) => return refusal,

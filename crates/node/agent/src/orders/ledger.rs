@@ -50,6 +50,9 @@ impl Key {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     pub begun: Timestamp,
+    /// The boot in which it was.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub boot_id: String,
     /// None: begun, and the end was never written.
     pub status: Option<OrderStatus>,
 }
@@ -106,9 +109,9 @@ impl Ledger {
     ///
     /// # Errors
     /// It could not be made durable; then nothing may be done.
-    pub fn begin(&mut self, key: &Key, generation: i64, now: Timestamp) -> Result<(), LedgerError> {
+    pub fn begin(&mut self, key: &Key, generation: i64, entry: Entry) -> Result<(), LedgerError> {
         self.book.highest_generation = self.book.highest_generation.max(generation);
-        self.book.entries.insert(key.0.clone(), Entry { begun: now, status: None });
+        self.book.entries.insert(key.0.clone(), entry);
         while self.book.entries.len() > ENTRIES_MAX {
             let oldest =
                 self.book.entries.iter().min_by_key(|(_, entry)| entry.begun).map(|(key, _)| key.clone());
@@ -147,12 +150,16 @@ mod tests {
         Timestamp::from_second(1000).unwrap()
     }
 
+    fn begun(begun: Timestamp) -> Entry {
+        Entry { begun, boot_id: "b1".into(), status: None }
+    }
+
     #[test]
     fn an_older_generation_is_refused_also_after_a_restart() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("orders.json");
         let mut ledger = Ledger::open(&path).unwrap();
-        ledger.begin(&key("r/s/1"), 7, now()).unwrap();
+        ledger.begin(&key("r/s/1"), 7, begun(now())).unwrap();
         for ledger in [ledger, Ledger::open(&path).unwrap()] {
             assert_eq!(ledger.judge(&key("r/s/2"), 6), Verdict::Stale { highest: 7 });
             assert_eq!(ledger.judge(&key("r/s/2"), 7), Verdict::New);
@@ -164,14 +171,20 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("orders.json");
         let mut ledger = Ledger::open(&path).unwrap();
-        ledger.begin(&key("a"), 1, now()).unwrap();
-        ledger.begin(&key("b"), 2, now()).unwrap();
+        ledger.begin(&key("a"), 1, begun(now())).unwrap();
+        ledger.begin(&key("b"), 2, begun(now())).unwrap();
         let status =
             OrderStatus { phase: OrderPhase::Done, message: "m".to_owned(), ..OrderStatus::default() };
         ledger.end(&key("a"), status.clone()).unwrap();
         let again = Ledger::open(&path).unwrap();
-        assert_eq!(again.judge(&key("a"), 1), Verdict::Known(Entry { begun: now(), status: Some(status) }));
-        assert_eq!(again.judge(&key("b"), 2), Verdict::Known(Entry { begun: now(), status: None }));
+        assert_eq!(
+            again.judge(&key("a"), 1),
+            Verdict::Known(Entry { begun: now(), boot_id: "b1".into(), status: Some(status) })
+        );
+        assert_eq!(
+            again.judge(&key("b"), 2),
+            Verdict::Known(Entry { begun: now(), boot_id: "b1".into(), status: None })
+        );
     }
 
     #[test]

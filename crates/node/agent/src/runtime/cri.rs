@@ -139,6 +139,7 @@ fn container(mut row: proto::Container) -> Container {
         name: metadata.name,
         attempt: metadata.attempt,
         state,
+        image: row.image_ref,
     }
 }
 
@@ -169,7 +170,14 @@ fn image(image: proto::Image) -> Image {
         (None, name) if !name.is_empty() => ImageUser::Name(name),
         (None, _) => ImageUser::Unset,
     };
-    Image { id: image.id, tags: image.repo_tags, digests: image.repo_digests, user }
+    Image {
+        id: image.id,
+        tags: image.repo_tags,
+        digests: image.repo_digests,
+        bytes: image.size,
+        pinned: image.pinned,
+        user,
+    }
 }
 
 fn readiness(conditions: &[proto::RuntimeCondition], wanted: &str) -> Readiness {
@@ -367,6 +375,24 @@ impl Runtime for Cri {
         Box::pin(async move {
             let request = proto::ImageStatusRequest { image: Some(spec(name)), verbose: false };
             Ok(within("ImageStatus", self.limits.query, client.image_status(request)).await?.image.map(image))
+        })
+    }
+
+    fn images(&self) -> Call<'_, Vec<Image>> {
+        let mut client = self.images.clone();
+        Box::pin(async move {
+            let request = proto::ListImagesRequest::default();
+            let listed = within("ListImages", self.limits.query, client.list_images(request)).await?;
+            Ok(listed.images.into_iter().map(image).collect())
+        })
+    }
+
+    fn remove_image<'a>(&'a self, id: &'a str) -> Call<'a, ()> {
+        let mut client = self.images.clone();
+        Box::pin(async move {
+            let request = proto::RemoveImageRequest { image: Some(spec(id)) };
+            within("RemoveImage", self.limits.pull, client.remove_image(request)).await?;
+            Ok(())
         })
     }
 

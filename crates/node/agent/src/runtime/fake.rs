@@ -176,6 +176,18 @@ fn found<'a>(world: &'a mut World, call: &'static str, id: &str) -> Result<&'a m
     Ok(&mut held.status)
 }
 
+/// One that was published has a digest there.
+fn image(world: &World, name: &str) -> Image {
+    Image {
+        id: name.to_owned(),
+        tags: vec![name.to_owned()],
+        digests: world.pullable.contains(name).then(|| format!("{name}@sha256:1")).into_iter().collect(),
+        bytes: 1 << 20,
+        pinned: false,
+        user: ImageUser::Unset,
+    }
+}
+
 fn within(scope: &Scope, uid: &str) -> bool {
     match scope {
         Scope::Node => true,
@@ -231,6 +243,7 @@ impl Runtime for Fake {
                     name: held.status.name.clone(),
                     attempt: held.status.attempt,
                     state: held.status.state,
+                    image: held.status.image_ref.clone(),
                 });
                 Ok(Observed {
                     sandboxes: sandboxes.filter(|row| within(&scope, &row.pod_uid)).collect(),
@@ -390,14 +403,23 @@ impl Runtime for Fake {
 
     fn image<'a>(&'a self, name: &'a str) -> Call<'a, Option<Image>> {
         Box::pin(async move {
-            self.answer("ImageStatus", |world, _| {
-                let present = world.images.contains(name);
-                Ok(present.then(|| Image {
-                    id: name.to_owned(),
-                    tags: vec![name.to_owned()],
-                    digests: Vec::new(),
-                    user: ImageUser::Unset,
-                }))
+            self.answer("ImageStatus", |world, _| Ok(world.images.contains(name).then(|| image(world, name))))
+        })
+    }
+
+    fn images(&self) -> Call<'_, Vec<Image>> {
+        Box::pin(async move {
+            self.answer("ListImages", |world, _| {
+                Ok(world.images.iter().map(|name| image(world, name)).collect())
+            })
+        })
+    }
+
+    fn remove_image<'a>(&'a self, id: &'a str) -> Call<'a, ()> {
+        Box::pin(async move {
+            self.answer("RemoveImage", |world, _| {
+                world.images.remove(id);
+                Ok(())
             })
         })
     }

@@ -51,7 +51,7 @@ impl Story {
             Decision::Send(status, command) => {
                 self.sent.push(format!("{command:?}"));
                 let status = match self.answer {
-                    Some(answer) => answered(*status, answer, "told", self.world.now),
+                    Some(answer) => answered(self.order.spec.verb, *status, answer, "told", self.world.now),
                     None => *status,
                 };
                 self.order.status = Some(status);
@@ -300,4 +300,45 @@ fn what_is_seen_only_when_the_time_is_over_is_not_acted_upon_unless_a_cycle_is_h
     let mut half = story(Verb::PowerCycle, Power::On);
     half.see(1, Power::On).see(59, Power::Off);
     assert_eq!(half.sent, ["Off", "On"]);
+}
+
+#[test]
+fn a_machine_is_installed_anew_from_where_its_image_is_and_its_power_goes_off_and_on_once() {
+    for (media, settings) in [
+        ("", &["Boot(Pxe, NextBoot)"][..]),
+        ("http://i/i.iso", &["Insert(\"http://i/i.iso\")", "Boot(Cdrom, NextBoot)"][..]),
+    ] {
+        let mut story = story(Verb::Reimage, Power::On);
+        story.order.spec.arguments = Arguments { media: media.into(), ..Arguments::default() };
+        for second in 0..settings.len() as i64 {
+            story.see(second, Power::On);
+        }
+        assert_eq!(story.sent, settings);
+        story.see(4, Power::On).see(5, Power::On).see(8, Power::Off).see(9, Power::Off).see(12, Power::On);
+        assert_eq!(story.sent[settings.len()..], ["Off", "On"]);
+        assert_eq!(story.end(), "Done: power is On");
+    }
+}
+
+#[test]
+fn without_its_boot_device_set_a_machine_is_not_switched_for_a_new_image() {
+    let mut story = story(Verb::Reimage, Power::On);
+    story.answer = Some(Answer::NotSent);
+    story.see(0, Power::On).see(1, Power::On).see(3, Power::On);
+    assert_eq!(story.sent, ["Boot(Pxe, NextBoot)", "Boot(Pxe, NextBoot)"]);
+    story.answer = Some(Answer::Refused);
+    story.see(6, Power::On).see(9, Power::On);
+    assert_eq!((story.sent.len(), story.end().as_str()), (3, "Failed: told"));
+}
+
+#[test]
+fn nothing_is_installed_on_a_machine_that_serves() {
+    let mut story = story(Verb::Reimage, Power::On);
+    story.world.serves = true;
+    story.see(0, Power::On);
+    assert!(
+        story.sent.is_empty() && story.end().starts_with("Refused: the machine serves"),
+        "{}",
+        story.end()
+    );
 }

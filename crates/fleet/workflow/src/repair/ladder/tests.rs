@@ -39,17 +39,7 @@ fn rungs(text: &str) -> Vec<Rung> {
         let (word, deadline) = word.split_once('=').unwrap_or((word, "30"));
         let (word, limit) = word.split_once('*').unwrap_or((word, "1"));
         let deadline = Duration::from_secs(deadline.parse::<u64>().unwrap() * 60);
-        // Every rung by a workflow that is there.
-        let workflow = match action(word) {
-            RungAction::Observe | RungAction::PowerCycle => String::new(),
-            RungAction::RestartService
-            | RungAction::CleanUp
-            | RungAction::ResetDevice
-            | RungAction::Reboot
-            | RungAction::Reimage
-            | RungAction::Quarantine => builtin::repairs::RESTART_RUNTIME.to_owned(),
-        };
-        Rung { workflow, limit: limit.parse().unwrap(), ..Rung::new(action(word), deadline) }
+        Rung { limit: limit.parse().unwrap(), ..Rung::new(action(word), deadline) }
     };
     text.split_whitespace().map(rung).collect()
 }
@@ -103,6 +93,7 @@ struct Scene {
     policy: RepairPolicy,
     parents: Vec<Arc<Problem>>,
     book: Book,
+    has_image: bool,
     now: i64,
 }
 
@@ -136,6 +127,7 @@ fn scene(ladder: &str, now: i64) -> Scene {
         policy: RepairPolicy::new("io", spec),
         parents: Vec::new(),
         book: Book::default(),
+        has_image: true,
         now,
     }
 }
@@ -152,6 +144,7 @@ impl Scene {
             kind: Kind { model: "R1", image: "deb12", firmware: "" },
             parents: &self.parents,
             workflows: &workflows.iter().collect::<Vec<_>>(),
+            has_image: self.has_image,
             now: at(self.now),
         })
     }
@@ -281,6 +274,18 @@ fn what_the_machine_cannot_do_is_left_out_with_its_reason() {
         "",
         "repair-m1.io.stall.sda-4: quarantine (powerCycle: the machine has no management controller)",
     );
+    scene.policy.spec.rungs = rungs("reimage quarantine");
+    scene.check(
+        "",
+        "repair-m1.io.stall.sda-4: quarantine (reimage: the machine has no management controller)",
+    );
+    let mut scene = self::scene("reimage quarantine", 1100);
+    scene.check("", "repair-m1.io.stall.sda-4: reimage");
+    scene.has_image = false;
+    scene.check("", "repair-m1.io.stall.sda-4: quarantine (reimage: its role names no image)");
+    scene.policy.spec.rungs[0].parameters.insert("media".into(), "http://i/i.iso".into());
+    scene.check("", "repair-m1.io.stall.sda-4: reimage");
+    scene.policy.spec.rungs = rungs("powerCycle quarantine");
     scene.policy.spec.rungs[0].workflow = "mine".into();
     scene.check(
         "",

@@ -97,7 +97,7 @@ pub fn grant_name(run: &Run) -> String {
 }
 
 /// The name of the request of a run to destroy something, in its present round.
-pub(crate) fn destruction_name(run: &Run) -> String {
+pub fn destruction_name(run: &Run) -> String {
     format!("{}.destroy", grant_name(run))
 }
 

@@ -52,6 +52,10 @@ pub(super) fn order(run: &Run, step: &StepStatus, fence: i64, world: &World) -> 
     if let Some(what) = nothing(template.verb, &arguments) {
         return done(format!("the role has no {what}"));
     }
+    let has_image = role.image.is_some() || !arguments.media.is_empty();
+    if template.verb == Verb::Reimage && !has_image {
+        return failed("the role names no image to install the machine from: set its spec.image");
+    }
     if crate::template::disturbs(&step.step) && serves(world) && !is_granted(world) {
         return failed(format!(
             "{} takes a machine out of service that serves, and there is no grant: let a step of action disrupt come before",
@@ -82,9 +86,16 @@ fn complete(verb: Verb, mut arguments: Arguments, role: &MachineRoleSpec) -> Arg
             arguments.labels.extend(role.node_labels.clone());
             arguments.taints.extend(role.node_taints.iter().cloned());
         }
+        Verb::Reimage if arguments.media.is_empty() => {
+            arguments.media = role.image.as_ref().map(|image| image.media.clone()).unwrap_or_default();
+        }
         Verb::StartService
         | Verb::RestartService
         | Verb::CheckContainerStart
+        | Verb::CleanUp
+        | Verb::ResetDevice
+        | Verb::Reboot
+        | Verb::Reimage
         | Verb::PowerOn
         | Verb::PowerOff
         | Verb::Shutdown

@@ -68,6 +68,7 @@ fn decided(machine: &Machine, problems: &[Arc<Problem>], workflows: &[Arc<Workfl
     let (facts, book, policies) = (InventoryStatus::default(), Book::default(), policies());
     let world = World {
         inventory: Some(&facts),
+        role: None,
         problems,
         parents: &[],
         workflows,
@@ -96,6 +97,7 @@ fn an_inspected_machine_is_provisioned_once_its_facts_are_there() {
     let (book, policies) = (Book::default(), policies());
     let unread = World {
         inventory: None,
+        role: None,
         problems: &[],
         parents: &[],
         workflows: &workflows,
