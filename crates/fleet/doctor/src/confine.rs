@@ -1,5 +1,7 @@
 //! Gives every power away that a doctor does not need: all of them.
 
+mod calls;
+
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -29,9 +31,13 @@ pub enum ConfineError {
     /// `no_new_privs`.
     #[error("cannot forbid new privileges to this process")]
     NoNewPrivileges(#[source] nix::Error),
+    /// The system calls.
+    #[error("cannot forbid the system calls that act; the kernel must filter them (CONFIG_SECCOMP_FILTER)")]
+    Calls(#[source] seccompiler::Error),
 }
 
-/// Becomes `nobody` without any capability, for good. Call it before the first thread is started.
+/// Becomes `nobody` without any capability, and without the system calls that act, for good. Call it before the first
+/// thread is started.
 ///
 /// Called by a user who has no powers anyway it only forbids new ones.
 ///
@@ -49,7 +55,8 @@ pub fn confine() -> Result<(), ConfineError> {
     for set in [CapSet::Effective, CapSet::Permitted, CapSet::Inheritable] {
         clear(set)?;
     }
-    nix::sys::prctl::set_no_new_privs().map_err(ConfineError::NoNewPrivileges)
+    nix::sys::prctl::set_no_new_privs().map_err(ConfineError::NoNewPrivileges)?;
+    calls::forbid().map_err(ConfineError::Calls)
 }
 
 /// Makes a directory that the confined process may write to, and nobody else but root may read. Call it before

@@ -222,6 +222,8 @@ fn the_doctor_has_no_powers(cluster: &Cluster) {
         assert_eq!(line(set), "0000000000000000", "{set}");
     }
     assert_eq!(line("NoNewPrivs:"), "1");
+    // 2: the kernel filters its system calls.
+    assert_eq!(line("Seccomp:"), "2");
     let may = |verb: &str, resource: &str| {
         let doctor = "--as=system:muster:doctor";
         let output = cluster.kubectl(&["auth", "can-i", verb, resource, doctor]);
