@@ -18,5 +18,6 @@ mod kubectl;
 mod log;
 mod qemu;
 mod refusals;
+mod rights;
 mod story;
 mod transcript;
