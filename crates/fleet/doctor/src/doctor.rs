@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::config::{Config, Local};
+use crate::detect::nics::echo;
 use crate::detect::objects::{self, Objects};
 use crate::detect::{self, Detector, clock, disks, names, runtime};
 use crate::diagnosis::Moment;
@@ -91,7 +92,7 @@ impl Doctor {
         rules.extend(detectors.iter().flat_map(|detector| detector.rules()));
         rules.extend(scanner.iter().flat_map(Scanner::rules));
         if local.is_some() {
-            rules.extend([clock::rule(), names::rule()]);
+            rules.extend([clock::rule(), names::rule(), echo::rule()]);
             rules.extend(objects::Rules::new().all());
         }
         let state_dir = local.and_then(|local| local.state_dir.clone());
@@ -172,6 +173,9 @@ impl Doctor {
         if let Some(resolv_conf) = local.resolv_conf {
             tasks.spawn(Kind::Service, "resolvers", names::watch(resolv_conf, to.clone(), token()));
         }
+        let virtual_devices = local.trust.virtual_devices;
+        let echoes = echo::watch(local.roots.clone(), virtual_devices, to.clone(), token());
+        tasks.spawn(Kind::Service, "gateways", echoes);
         let objects = Objects {
             client: self.client.clone(),
             machine: self.config.machine.clone(),
@@ -263,7 +267,7 @@ mod tests {
         all.extend(disks::Disks::new().rules());
         all.extend(detect::local(&local).iter().flat_map(|detector| detector.rules()));
         all.extend(scanner(&local).rules());
-        all.extend([clock::rule(), names::rule()]);
+        all.extend([clock::rule(), names::rule(), echo::rule()]);
         all.extend(objects::Rules::new().all());
         all
     }

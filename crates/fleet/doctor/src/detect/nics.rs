@@ -1,5 +1,9 @@
 //! Network cards: without link, with a link that comes and goes, with frames that get lost, slower than before.
 
+pub(crate) mod echo;
+mod gateways;
+mod meter;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;

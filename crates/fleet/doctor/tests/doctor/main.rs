@@ -9,5 +9,7 @@ mod bench;
 mod disks;
 mod fleet;
 mod kernel_log;
+mod loss;
 mod machine;
+mod namespace;
 mod outage;
