@@ -67,6 +67,9 @@ pub struct InventoryStatus {
     /// Version of the firmware.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub firmware: String,
+    /// How much it does, lately; absent where nobody measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speed: Option<Speed>,
     /// Parts the profile demands that were not found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
@@ -91,6 +94,19 @@ pub struct Cpu {
     /// Hardware threads of all cores.
     #[serde(default)]
     pub threads: u32,
+}
+
+/// What a machine was measured to do, so that it can be compared with its like. A figure is told anew when it moved by 5 %.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Speed {
+    /// Steps of a fixed piece of arithmetic in a microsecond of one core.
+    pub cpu_steps_per_us: u32,
+    /// Megabytes copied in a second by one core, from memory to memory.
+    #[serde(rename = "memoryMBps")]
+    pub memory_mbps: u32,
+    /// Version of the program that measured: others may measure otherwise.
+    pub by: String,
 }
 
 /// A block device.

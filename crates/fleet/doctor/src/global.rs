@@ -2,6 +2,7 @@
 //!
 //! - [`silent`]: a machine in service whose signs of life stopped (`machine.silent`);
 //! - [`unreachable`]: a management controller that does not answer (`bmc.unreachable`);
+//! - [`slow`]: a machine that does less than its like (`slow`);
 //! - [`vouch`]: a state that its doctor does not vouch for any more is `Unknown`, never silently healthy or sick;
 //! - [`correlate`] and [`children`]: many that fail together have one Problem (`correlated.*`), which holds theirs.
 //!
@@ -14,6 +15,7 @@ mod desk;
 mod metrics;
 pub mod plan;
 mod silent;
+mod slow;
 mod unreachable;
 mod view;
 mod vouch;
@@ -83,6 +85,7 @@ pub fn start(
     let sweep = silent::start(&context, sweep);
     let sweep = unreachable::start(&context, sweep);
     let sweep = vouch::start(&context, sweep);
+    slow::start(&context);
     correlate::start(&context, counts);
     sweep.start(tasks);
 }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use muster_api::inventory::{Cpu, Disk, InventoryStatus, Nic};
 
 mod report;
+mod speed;
 
 pub use report::{ReportError, Reporter};
 
@@ -51,6 +52,7 @@ pub fn observe(roots: &Roots, now: Timestamp) -> InventoryStatus {
         serial: serial(&roots.sys),
         model: told(&roots.sys.join("class/dmi/id/product_name")),
         firmware: told(&roots.sys.join("class/dmi/id/bios_version")),
+        speed: None,
         missing: Vec::new(),
         surplus: Vec::new(),
     }

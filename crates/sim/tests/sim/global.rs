@@ -9,11 +9,12 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt as _};
+use muster_api::inventory::InventorySpec;
 use muster_api::machine::{HandsOff, MachineSpec, Maintenance};
 use muster_api::problem::{ProblemSpec, ProblemStatus, State};
 use muster_api::rack::RackSpec;
 use muster_api::site::SiteSpec;
-use muster_api::{Machine, Problem, Rack, Site};
+use muster_api::{Inventory, Machine, Problem, Rack, Site};
 use muster_base::task::{Kind, Tasks};
 use muster_sim::{Rates, World};
 use parking_lot::Mutex;
@@ -361,4 +362,46 @@ async fn a_restart_in_the_middle_neither_clears_nor_duplicates() {
     for machine in &rack[..6] {
         assert_eq!(states(&paper.world, &format!("{machine}.machine.silent")), [State::Open, State::Clear]);
     }
+}
+
+/// What each machine was measured to do, told as their agents do every ten minutes, so often.
+async fn tell_speeds(paper: &Paper, rounds: u32, of: impl Fn(usize) -> usize) {
+    let api = Api::<Inventory>::all(paper.world.admin());
+    for _ in 0..rounds {
+        for (number, name) in paper.names.iter().enumerate() {
+            if paper.world.list::<Inventory>().iter().all(|there| there.name_any() != *name) {
+                let empty = Inventory::new(name, InventorySpec {});
+                api.create(&PostParams::default(), &empty).await.expect("the API answers");
+            }
+            let speed = json!({"cpuStepsPerUs": of(number), "memoryMBps": 20_000 + number, "by": "0.1.0"});
+            let now = paper.world.clock().now();
+            let told = json!({"status": {"observedAt": now, "model": "R650", "speed": speed}});
+            let told = Patch::Merge(told);
+            api.patch_status(name, &PatchParams::default(), &told).await.expect("the API answers");
+        }
+        tokio::time::sleep(seconds(600)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_peer_is_told_after_several_looks_and_clears_when_it_is_as_fast_as_its_like() {
+    let paper = Paper::new(31, &[("a", 1, 10)]).await;
+    let slow = |paper: &Paper| {
+        let slow = paper.world.list::<Problem>().into_iter().filter(|problem| problem.spec.class == "slow");
+        let row = |problem: Problem| {
+            let status = problem.status.unwrap_or_default();
+            let text = status.evidence.first().map(|evidence| evidence.text.clone()).unwrap_or_default();
+            format!("{} {} {text}", problem.spec.machine, status.state.as_str())
+        };
+        slow.map(row).collect::<Vec<String>>()
+    };
+    let one_is_slow = |number: usize| if number == 3 { 600 } else { 1000 + number };
+    tell_speeds(&paper, 2, one_is_slow).await;
+    assert_eq!(slow(&paper), [""; 0], "two looks are not enough");
+    tell_speeds(&paper, 3, one_is_slow).await;
+    let name = &paper.names[3];
+    let text = "600 steps per µs, 60 % of the 1005 of its like";
+    assert_eq!(slow(&paper), [format!("{name} Open {text}")]);
+    tell_speeds(&paper, 4, |number| 1000 + number).await;
+    assert_eq!(slow(&paper), [format!("{name} Clear {text}")]);
 }

@@ -3,10 +3,11 @@
 //!
 //! [`silence::Silence`] knows when each machine was last heard and whose word is due. [`correlation::Correlation`] is fed
 //! with what opens and clears, and says which Problems of many there are and which Problems they hold;
-//! [`burst::explain`] is its judgement of one burst.
+//! [`burst::explain`] is its judgement of one burst. [`peers::Peers`] says which machine does less than its like.
 
 pub mod burst;
 pub mod correlation;
+pub mod peers;
 pub mod place;
 pub mod record;
 pub mod silence;

@@ -13,6 +13,7 @@ use muster_control::hardware::difference;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use super::speed::Speedometer;
 use super::{Roots, observe};
 
 #[derive(Debug, thiserror::Error)]
@@ -50,9 +51,11 @@ impl Reporter {
     /// Until `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) {
         let mut told: Option<InventoryStatus> = None;
+        let mut meter = Speedometer::default();
         loop {
             let now = self.clock.now();
             let mut facts = observe(&self.roots, now);
+            facts.speed = meter.speed();
             self.compare(&mut facts).await;
             let fresh = told.as_ref().is_some_and(|told| {
                 timeless(told) == timeless(&facts)

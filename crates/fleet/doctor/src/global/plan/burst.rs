@@ -24,6 +24,8 @@ mod tests;
 pub const SILENT: &str = "machine.silent";
 /// The other class it finds itself.
 pub const UNREACHABLE: &str = "bmc.unreachable";
+/// A machine that does less than its like.
+pub const SLOW: &str = "slow";
 
 /// Machines named as examples.
 const EXAMPLES: usize = 5;
@@ -95,7 +97,7 @@ impl Opening {
     /// The rule that may be wrong, if it was one.
     pub fn rule(&self) -> Option<&str> {
         match self.class.as_str() {
-            SILENT | UNREACHABLE => None,
+            SILENT | UNREACHABLE | SLOW => None,
             class if self.rule.is_empty() => Some(class),
             _ => Some(&self.rule),
         }
