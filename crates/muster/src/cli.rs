@@ -1,6 +1,7 @@
 //! The command line, as typed.
 
 pub(crate) mod bmc;
+pub(crate) mod doctor;
 pub(crate) mod fleet;
 pub(crate) mod history;
 pub(crate) mod intake;
@@ -200,10 +201,14 @@ pub(crate) struct AgentArgs {
 }
 
 #[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct DoctorArgs {
+    /// Something else than to run it
+    #[command(subcommand)]
+    pub(crate) command: Option<doctor::DoctorCommand>,
     /// Kubeconfig of the doctor's own identity
-    #[arg(long, value_name = "FILE")]
-    pub(crate) kubeconfig: PathBuf,
+    #[arg(long, required = true, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
     /// Name of the machine; else its host name
     #[arg(long, value_name = "NAME")]
     pub(crate) machine: Option<String>,

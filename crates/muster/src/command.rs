@@ -20,6 +20,7 @@ use muster_api::{Disruption, DisruptionBudget, Machine, MachineClaim, Problem};
 use muster_base::clock::{SharedClock, SystemClock};
 use tracing_subscriber::EnvFilter;
 
+use crate::cli::doctor::DoctorCommand;
 use crate::cli::fleet::FleetCommand;
 use crate::cli::history::HistoryCommand;
 use crate::cli::intake::{ClaimCommand, TokenCommand};
@@ -39,7 +40,10 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Down(args) => wait(down::run(args)),
         Command::Status(args) => wait(status::run(args)),
         Command::Agent(args) => service(LOG, agent::run(args)),
-        Command::Doctor(args) => doctor::run(args),
+        Command::Doctor(mut args) => match args.command.take() {
+            Some(DoctorCommand::Replay(args)) => wait(doctor::replay::run(args)),
+            None => doctor::run(args),
+        },
         Command::Controllers(args) => service(LOG, controllers::run(args)),
         Command::Machine(MachineCommand::List(args)) => wait(machine::list(args)),
         Command::Machine(MachineCommand::Show(args)) => wait(objects::show::<Machine>(args)),

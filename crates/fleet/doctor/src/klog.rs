@@ -1,6 +1,8 @@
 //! The kernel log: records in, findings out.
 
+pub(crate) mod dump;
 pub(crate) mod record;
+pub(crate) mod replay;
 pub(crate) mod rules;
 pub(crate) mod scan;
 pub(crate) mod stream;

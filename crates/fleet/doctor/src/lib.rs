@@ -21,6 +21,12 @@ pub mod planner {
     pub use crate::rule::{Opens, Rule, Sign};
 }
 mod readings;
+pub mod replay {
+    //! What rules of the kernel log would have filed from lines that were recorded: nothing is filed.
+
+    pub use crate::klog::dump::{Dump, read_dump};
+    pub use crate::klog::replay::{Filed, RecordedLine, Rehearsal, replay};
+}
 mod rule;
 mod state;
 

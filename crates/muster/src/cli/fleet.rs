@@ -38,7 +38,7 @@ pub(crate) struct FleetReportArgs {
 }
 
 /// Days are not of Go's notation, and everybody types them.
-fn duration(text: &str) -> Result<GoDuration, String> {
+pub(super) fn duration(text: &str) -> Result<GoDuration, String> {
     let days = text.strip_suffix('d').and_then(|days| days.parse::<u64>().ok());
     match days {
         Some(days) => Ok(GoDuration(std::time::Duration::from_secs(days * 24 * 3600))),

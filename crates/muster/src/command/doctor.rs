@@ -1,5 +1,7 @@
 //! `muster doctor`: the confined process of one machine.
 
+pub(super) mod replay;
+
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use muster_api::probe::KMSG_SOCKET;
@@ -13,9 +15,10 @@ use crate::signals;
 
 /// Reads its kubeconfig, gives every power away, then starts.
 pub(crate) fn run(mut args: DoctorArgs) -> Result<(), Failure> {
-    let path = args.kubeconfig.display().to_string();
-    let kubeconfig = Kubeconfig::read_from(&args.kubeconfig)
-        .map_err(|error| Failure::failed(format!("{path}: cannot read the kubeconfig"), &error))?;
+    let path = args.kubeconfig.take().unwrap_or_default();
+    let (kubeconfig, path) = (Kubeconfig::read_from(&path), path.display().to_string());
+    let kubeconfig =
+        kubeconfig.map_err(|error| Failure::failed(format!("{path}: cannot read the kubeconfig"), &error))?;
     let machine = machine_name(args.machine.clone())?;
     if let Some(dir) = &args.state_dir {
         let failed = |error: std::io::Error| {

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use super::SOURCE;
+use super::scan::is_virtual_disk;
 use crate::rule::{Opens, Rule};
 
 /// Where the built-in rules stand.
@@ -33,6 +34,22 @@ pub(crate) struct LineRule {
     pub(crate) component: Option<String>,
     /// The component is a disk or a part of one.
     pub(crate) is_disk: bool,
+}
+
+impl LineRule {
+    /// The part that a line is about; none where the rule is not about the line, or the disk is none.
+    pub(super) fn part(&self, line: &[u8], virtual_devices: bool) -> Option<String> {
+        let captures = self.pattern.captures(line)?;
+        let part = match &self.component {
+            Some(component) => component.clone(),
+            None => {
+                let part = captures.name("component").map(|part| part.as_bytes()).unwrap_or_default();
+                String::from_utf8_lossy(part).to_ascii_lowercase()
+            }
+        };
+        let is_none = self.is_disk && !virtual_devices && is_virtual_disk(&part);
+        (!is_none).then_some(part)
+    }
 }
 
 /// Why a rule is left out.
@@ -111,7 +128,7 @@ fn files(directory: &Path, faults: &mut Vec<RuleFault>) -> Vec<PathBuf> {
 }
 
 /// Each rule is read by itself, so that one that is malformed costs no other.
-fn parse(file: &str, text: &str, rules: &mut Vec<LineRule>, faults: &mut Vec<RuleFault>) {
+pub(super) fn parse(file: &str, text: &str, rules: &mut Vec<LineRule>, faults: &mut Vec<RuleFault>) {
     let mut fault = |line: u64, text: String| faults.push(RuleFault { file: file.to_owned(), line, text });
     let documents: Vec<Spanned<serde_json::Value>> = match serde_saphyr::from_str(text) {
         Ok(documents) => documents,

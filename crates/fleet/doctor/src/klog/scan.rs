@@ -157,18 +157,9 @@ impl Scanner {
     }
 
     fn rule(&mut self, at: usize, record: &Record<'_>, now: Timestamp) {
-        let LineRule { rule, pattern, component, is_disk } = &self.rules[at];
-        let Some(captures) = pattern.captures(record.text.as_bytes()) else { return };
-        let component = match component {
-            Some(component) => component.clone(),
-            None => {
-                let part = captures.name("component").map(|part| part.as_bytes()).unwrap_or_default();
-                String::from_utf8_lossy(part).to_ascii_lowercase()
-            }
-        };
-        if *is_disk && !self.trust.virtual_devices && is_virtual_disk(&component) {
-            return;
-        }
+        let part = self.rules[at].part(record.text.as_bytes(), self.trust.virtual_devices);
+        let Some(component) = part else { return };
+        let rule = &self.rules[at].rule;
         if !record.is_kernels && !self.trust.forged {
             self.refused += 1;
             return;
