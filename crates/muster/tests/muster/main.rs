@@ -19,5 +19,6 @@ mod log;
 mod qemu;
 mod refusals;
 mod rights;
+mod runtime;
 mod story;
 mod transcript;

@@ -15,7 +15,7 @@ fn text(output: &Output) -> String {
 }
 
 /// A field of an object, by JSON pointer.
-fn field(cluster: &Cluster, words: &[&str], pointer: &str) -> Result<String, String> {
+pub(crate) fn field(cluster: &Cluster, words: &[&str], pointer: &str) -> Result<String, String> {
     let object = cluster.get(words)?;
     match object.pointer(pointer) {
         Some(Value::String(text)) => Ok(text.clone()),
@@ -202,7 +202,7 @@ fn the_story_is_told(cluster: &Cluster) {
     assert!(opened < cleared, "{history}");
 }
 
-fn up(cluster: &Cluster) -> Process {
+pub(crate) fn up(cluster: &Cluster) -> Process {
     let data_dir = cluster.data_dir.to_str().unwrap();
     let server = cluster.service("up", &["up", "--data-dir", data_dir, "--machine", MACHINE]);
     wait_for("ready API", 30 * SECOND, || {

@@ -1,0 +1,66 @@
+//! A container runtime that is dead, and one that hangs: two faults, each found in time and healed.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::harness::{Cluster, MACHINE, needs_containers, wait_for};
+use crate::story::{field, takes_the_machine_in, up, wait_phase};
+
+const SECOND: Duration = Duration::from_secs(1);
+const DEAD: &str = "m1.runtime.dead.containerd";
+const HUNG: &str = "m1.runtime.hung.containerd";
+
+fn state(cluster: &Cluster, problem: &str) -> String {
+    field(cluster, &["problem", problem], "/status/state").unwrap_or_default()
+}
+
+fn is_alive(pid: Pid) -> bool {
+    kill(pid, None).is_ok()
+}
+
+/// Kills it as often as it is started again, until that is given up; when it died last.
+fn kills_it_until_it_stays_down(cluster: &Cluster) -> Instant {
+    let mut died = Instant::now();
+    wait_for("problem of a dead runtime", 90 * SECOND, || {
+        if is_alive(cluster.containerd()) {
+            kill(cluster.containerd(), Signal::SIGKILL).map_err(|error| error.to_string())?;
+            died = Instant::now();
+        }
+        match state(cluster, DEAD) {
+            state if state == "Open" => Ok(()),
+            state => Err(state),
+        }
+    });
+    died
+}
+
+fn is_healed(cluster: &Cluster, problem: &str) {
+    wait_phase(cluster, "run", &format!("repair-{problem}-1"), "Succeeded", 120 * SECOND);
+    wait_phase(cluster, "machine", MACHINE, "Healthy", 5 * SECOND);
+    assert_eq!(state(cluster, problem), "Clear");
+}
+
+#[test]
+fn a5_a_dead_runtime_and_a_hung_one_are_told_apart_each_within_fifteen_seconds() {
+    needs_containers!();
+    let mut cluster = Cluster::new();
+    cluster.allowed = &[("containerd", "it is killed as often as the agent starts it, until that gives up")];
+    let _server = up(&cluster);
+    takes_the_machine_in(&cluster);
+    let took = kills_it_until_it_stays_down(&cluster).elapsed();
+    println!("a5: killed for the last time to Problem: {took:?}");
+    assert!(took <= 15 * SECOND, "{took:?}");
+    assert_ne!(state(&cluster, HUNG), "Open");
+    is_healed(&cluster, DEAD);
+    kill(cluster.containerd(), Signal::SIGSTOP).unwrap();
+    let stopped = Instant::now();
+    wait_for("problem of a hung runtime", 15 * SECOND, || match state(&cluster, HUNG) {
+        state if state == "Open" => Ok(()),
+        state => Err(state),
+    });
+    println!("a5: stopped to Problem: {:?}", stopped.elapsed());
+    assert_eq!(state(&cluster, DEAD), "Clear");
+    is_healed(&cluster, HUNG);
+}
