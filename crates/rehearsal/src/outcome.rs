@@ -22,6 +22,8 @@ pub struct Outcome {
     pub auto_repair_share: f64,
     /// Share of the curable faults that were closed without a person.
     pub curable_share: f64,
+    /// Curable faults that a person had to see to, by class.
+    pub curable_with_person: BTreeMap<String, u64>,
     /// False alarms.
     pub false_alarms: u64,
     /// False alarms for which a machine was interrupted.

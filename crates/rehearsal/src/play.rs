@@ -450,7 +450,9 @@ impl<'a> Play<'a> {
             self.at(muster_base::clock::elapsed(self.now, until), Event::Booted(machine));
         }
         self.judge.disruptive += u64::from(action.is_disruptive());
-        let Some(index) = self.ground[machine].fault else { return };
+        // What its doctor sees no more may still be what it was meant for.
+        let last = || self.happenings.iter().rposition(|happening| happening.machine == machine);
+        let Some(index) = self.ground[machine].fault.or_else(last) else { return };
         let happening = &mut self.happenings[index];
         happening.acts.push(action);
         happening.disruptive += u32::from(action.is_disruptive());

@@ -30,6 +30,10 @@ pub(super) fn outcome(mut play: Play<'_>) -> Outcome {
     };
     let alone = |index: &usize| !play.with_person.contains_key(index);
     let curable = of(mix::Truth::Curable).filter(|(_, one)| one.over.is_some());
+    let mut missed: BTreeMap<String, u64> = BTreeMap::new();
+    for (_, one) in curable.clone().filter(|(index, _)| !alone(index)) {
+        *missed.entry(play.kinds[one.kind].class.clone()).or_default() += 1;
+    }
     let cured = curable.clone().filter(|(index, _)| alone(index)).count() as u64;
     let mut wasted: Vec<u32> = of(mix::Truth::Hands).map(|(_, one)| one.disruptive).collect();
     wasted.sort_unstable();
@@ -47,6 +51,7 @@ pub(super) fn outcome(mut play: Play<'_>) -> Outcome {
         faults: play.happenings.len() as u64,
         auto_repair_share: report.auto_repair_share,
         curable_share: share(cured, curable.count() as u64),
+        curable_with_person: missed,
         false_alarms: of(mix::Truth::FalseAlarm).count() as u64,
         false_repairs: of(mix::Truth::FalseAlarm).filter(|(_, one)| 0 < one.disruptive).count() as u64,
         wasted_on_hands_p95: p95,

@@ -32,6 +32,12 @@ fn whoever_dies_after_whatever_effect_nothing_is_broken_seeds_500_to_999() {
     each(500..1000);
 }
 
+/// What waited for leave to be installed anew was installed after its problem had gone by itself.
+#[test]
+fn whoever_dies_after_whatever_effect_nothing_is_broken_seed_1986() {
+    each(1986..1987);
+}
+
 #[test]
 #[ignore = "the other nine thousand; run by make test-slow"]
 fn whoever_dies_after_whatever_effect_nothing_is_broken_seeds_1000_to_9999() {

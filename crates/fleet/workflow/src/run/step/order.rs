@@ -8,7 +8,7 @@ use muster_api::workflow::{Run, RunPhase, StepStatus};
 use muster_api::{MACHINE_LABEL, Order};
 
 use super::super::hold;
-use super::super::plan::{Effect, World};
+use super::super::plan::{Effect, World, cause_gone};
 use super::{Progress, done, failed, grant, is_granted};
 
 fn phase(order: &Order) -> OrderPhase {
@@ -64,9 +64,14 @@ pub(super) fn order(run: &Run, step: &StepStatus, fence: i64, world: &World) -> 
     }
     if let Some(act) = template.verb.destroys()
         && !world.orders.contains_key(&order_name(run, step))
-        && let Some(first) = grant::destroy(run, act, world)
     {
-        return first;
+        // The leave may have been waited for long.
+        if let Some(gone) = cause_gone(run, world) {
+            return failed(format!("{gone}: nothing was destroyed"));
+        }
+        if let Some(first) = grant::destroy(run, act, world) {
+            return first;
+        }
     }
     if role.runtime == Runtime::None && template.arguments.service == Some(Service::Containerd) {
         return done("the role needs no container runtime");
