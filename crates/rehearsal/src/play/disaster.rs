@@ -108,7 +108,8 @@ impl Play<'_> {
         if let Some(wait) = self.many.judge(&mut self.store, self.now) {
             self.judge_after(wait.max(Duration::from_millis(100)));
         }
-        for name in self.many.opened[known..].to_vec() {
+        for index in known..self.many.opened.len() {
+            let name = self.many.opened[index].clone();
             let comes = self.dice.between(hands::PERSON.0, hands::PERSON.1);
             self.at(comes, Event::Looks(name));
         }

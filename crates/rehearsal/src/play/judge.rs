@@ -111,7 +111,7 @@ impl Judge {
     pub(super) fn close(&mut self, store: &Store) {
         let at = |run: &muster_api::Run| {
             let steps = run.status.iter().flat_map(|status| &status.steps);
-            let last = steps.filter(|step| step.started_at.is_some()).last();
+            let last = steps.rev().find(|step| step.started_at.is_some());
             last.map(|step| format!("{}: {}", step.step.name, step.message)).unwrap_or_default()
         };
         let open: Vec<String> = store

@@ -124,7 +124,8 @@ impl Executor {
             Verb::CheckContainerStart => self.check_start(order).await,
             Verb::CleanUp => {
                 let device = &order.arguments.device;
-                self.mend.make_room(device, self.runtime.as_ref(), &self.images_dir).await
+                let now = self.clock.now().into();
+                self.mend.make_room(device, self.runtime.as_ref(), &self.images_dir, now).await
             }
             Verb::ResetDevice => self.mend.reset_device(&order.arguments.device).await,
             Verb::Reboot => self.mend.reboot().await,

@@ -75,6 +75,7 @@ impl MendHands {
         device: &str,
         runtime: &dyn Runtime,
         images: &Path,
+        now: SystemTime,
     ) -> Outcome {
         let mounts = fs::read_to_string(self.roots.proc.join("self/mounts")).unwrap_or_default();
         let Some(place) = mounts.lines().find_map(|line| place_of(line, device)) else {
@@ -106,8 +107,7 @@ impl MendHands {
         }
         if is_there(&var("log")) {
             let log = var("log");
-            let swept =
-                tokio::task::spawn_blocking(move || rotated_logs(&log, number, SystemTime::now())).await;
+            let swept = tokio::task::spawn_blocking(move || rotated_logs(&log, number, now)).await;
             told.push(match swept {
                 Ok(count) => format!("rotated logs: {count}"),
                 Err(error) => format!("rotated logs: {error}"),

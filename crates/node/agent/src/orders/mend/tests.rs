@@ -3,7 +3,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::sync::Arc;
 
-use muster_base::clock::SystemClock;
+use muster_base::clock::{Clock as _, SystemClock};
 
 use super::*;
 use crate::runtime::Runtime as _;
@@ -65,9 +65,13 @@ impl Ground {
 
     fn old(&self, name: &str, days: u64) {
         let file = fs::File::create(self.at(name)).unwrap();
-        let at = std::time::SystemTime::now() - std::time::Duration::from_secs(days * 86_400);
+        let at = now() - std::time::Duration::from_secs(days * 86_400);
         file.set_modified(at).unwrap();
     }
+}
+
+fn now() -> std::time::SystemTime {
+    SystemClock.now().into()
 }
 
 fn runtime() -> Fake {
@@ -103,7 +107,7 @@ async fn room_is_made_of_what_can_be_had_again_or_is_old_and_of_nothing_else() {
     }
     runtime.publish_image("registry.test/unused:1");
     runtime.publish_image(crate::image::PAUSE);
-    let outcome = ground.hands.make_room("sdz1", &runtime, &ground.at("data")).await;
+    let outcome = ground.hands.make_room("sdz1", &runtime, &ground.at("data"), now()).await;
     assert_eq!(words(&outcome).0, "done", "{outcome:?}");
     assert_eq!(
         outcome.output().lines().collect::<Vec<_>>(),
@@ -125,7 +129,7 @@ async fn room_is_made_of_what_can_be_had_again_or_is_old_and_of_nothing_else() {
 #[tokio::test]
 async fn where_there_is_nothing_to_remove_no_room_is_claimed() {
     let ground = ground(&Reboot::Systemd);
-    let outcome = ground.hands.make_room("sdz1", &runtime(), &ground.at("data")).await;
+    let outcome = ground.hands.make_room("sdz1", &runtime(), &ground.at("data"), now()).await;
     let (kind, text) = words(&outcome);
     assert_eq!(
         (kind, text.as_str()),
@@ -133,7 +137,7 @@ async fn where_there_is_nothing_to_remove_no_room_is_claimed() {
     );
     // Another file system than that of the machine's files.
     fs::write(ground.at("proc/self/mounts"), "/dev/sdz1 /proc ext4 rw 0 0\n").unwrap();
-    let (kind, text) = words(&ground.hands.make_room("sdz1", &runtime(), &ground.at("data")).await);
+    let (kind, text) = words(&ground.hands.make_room("sdz1", &runtime(), &ground.at("data"), now()).await);
     assert_eq!((kind, text.as_str()), ("failed", "nothing that may be removed lies on sdz1 (/proc)"));
     assert_eq!(ground.asked(), Vec::<String>::new());
 }
@@ -243,7 +247,8 @@ impl Drop for Network {
 #[tokio::test]
 async fn an_interface_goes_down_and_up_and_keeps_its_routes() {
     if !nix::unistd::Uid::effective().is_root() {
-        println!("could not run: a network namespace needs root");
+        use std::io::Write as _;
+        writeln!(std::io::stdout(), "could not run: a network namespace needs root").unwrap();
         return;
     }
     let network = Network::new();
