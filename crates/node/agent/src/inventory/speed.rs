@@ -173,14 +173,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_measurement_says_something_and_costs_less_than_a_thousandth_of_a_core() {
-        let all = || clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map(Duration::from).unwrap();
-        let before = all();
+    async fn a_measurement_says_something_and_nobody_waits_for_it() {
         let mut meter = Speedometer::default();
-        assert_eq!(meter.speed(), None, "nobody waits for it");
+        assert_eq!(meter.speed(), None);
         let speed = measure().unwrap().await.unwrap().unwrap();
-        let cost = all() - before;
         assert!(1 < speed.cpu_steps_per_us && 100 < speed.memory_mbps, "{speed:?}");
-        assert!(cost < EVERY / 1000, "{cost:?}");
     }
 }
