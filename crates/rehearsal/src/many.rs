@@ -6,11 +6,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use muster_api::Problem;
-use muster_api::problem::{ProblemSpec, ProblemStatus, State};
+use muster_api::problem::{ProblemSpec, ProblemStatus};
 use muster_base::clock::elapsed;
-use muster_doctor::global::plan::burst::{Limits, Opening};
-use muster_doctor::global::plan::correlation::{Case, Closing, Correlation, Parent, class_of, component_of};
+use muster_doctor::global::Config;
+use muster_doctor::global::plan::correlation::{Case, Correlation, Parent, class_of, component_of};
 use muster_doctor::global::plan::place::Place;
+use muster_doctor::global::plan::record;
 
 use crate::dice::Dice;
 use crate::store::{Store, accepted};
@@ -43,7 +44,8 @@ fn place(store: &Store, number: usize) -> Place {
 }
 
 fn knowing(store: &Store) -> Correlation {
-    let mut correlation = Correlation::new(Limits::default(), Closing::default());
+    let config = Config::default();
+    let mut correlation = Correlation::new(config.burst, config.closing);
     for number in 0..store.machines.len() {
         correlation.census.enter(&place(store, number));
     }
@@ -51,35 +53,10 @@ fn knowing(store: &Store) -> Correlation {
 }
 
 fn case(store: &Store, number: usize, problem: &Problem, now: Timestamp) -> Option<Case> {
-    let status = problem.status.as_ref()?;
-    let is_open = matches!(status.state, State::Open | State::Unknown) && status.opened_at.is_some();
-    if !is_open && status.parent.is_empty() {
-        return None;
-    }
-    let opening = Opening {
-        machine: problem.spec.machine.clone(),
-        at: status.opened_at.or(status.first_seen)?.min(now),
-        class: problem.spec.class.clone(),
-        rule: status.rule.clone(),
-        place: place(store, number),
-    };
-    let state = if is_open { status.state } else { State::Clear };
-    Some(Case { opening, state, last_seen: status.last_seen, parent: status.parent.clone() })
+    record::case(problem, || place(store, number), now)
 }
 
-/// A parent as it was written.
-fn filed(problem: &Problem) -> Option<(String, Parent)> {
-    let status = problem.status.as_ref()?;
-    let since = status.first_seen?;
-    let is_open = status.state != State::Clear;
-    let mut parent = Parent::filed(status.suspect.clone()?, is_open, status.episode, since);
-    parent.opened_at = status.opened_at.unwrap_or(since);
-    parent.last_seen = status.last_seen.unwrap_or(since);
-    parent.cleared_at = status.cleared_at;
-    Some((problem.name_any(), parent))
-}
-
-fn written(name: &str, parent: &Parent, now: Timestamp) -> Problem {
+fn written(name: &str, parent: &Parent, before: Option<&ProblemStatus>, now: Timestamp) -> Problem {
     let suspect = &parent.suspect;
     let spec = ProblemSpec {
         machine: String::new(),
@@ -87,18 +64,8 @@ fn written(name: &str, parent: &Parent, now: Timestamp) -> Problem {
         component: component_of(suspect),
     };
     let mut problem = Problem::new(name, spec);
-    problem.status = Some(ProblemStatus {
-        state: if parent.is_open { State::Open } else { State::Clear },
-        episode: parent.episode,
-        count: u64::from(suspect.machines),
-        first_seen: Some(parent.since),
-        opened_at: Some(parent.opened_at),
-        last_seen: Some(parent.last_seen),
-        cleared_at: parent.cleared_at,
-        suspect: Some(suspect.clone()),
-        conditions: accepted(now),
-        ..ProblemStatus::default()
-    });
+    let status = record::of_many(parent, before, Config::default().lease, now);
+    problem.status = Some(ProblemStatus { conditions: accepted(now), ..status });
     problem
 }
 
@@ -140,7 +107,9 @@ impl Many {
                 if parent.is_open && self.openings.insert((name.clone(), parent.episode)) {
                     self.opened.push(name.clone());
                 }
-                store.put_parent(written(&name, parent, now));
+                let before = store.parents.iter().find(|there| there.name_any() == name);
+                let before = before.and_then(|there| there.status.as_ref());
+                store.put_parent(written(&name, parent, before, now));
             }
             if self.dies(store, now) {
                 return Some(SUCCESSOR);
@@ -175,7 +144,7 @@ impl Many {
             return false;
         }
         self.correlation = knowing(store);
-        for (name, parent) in store.parents.iter().filter_map(|parent| filed(parent)) {
+        for (name, parent) in store.parents.iter().filter_map(|parent| record::parent(parent)) {
             self.correlation.load(name, parent);
         }
         self.unwritten.clear();

@@ -6,16 +6,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use muster_api::Problem;
-use muster_api::problem::{
-    CORRELATED, EVIDENCE_KEPT, Evidence, ProblemSpec, ProblemStatus, State, SuspectKind,
-};
+use muster_api::problem::{CORRELATED, ProblemSpec, ProblemStatus, SuspectKind};
 use muster_base::clock::{SharedClock, elapsed};
 use muster_base::task::Kind;
 use muster_control::{Acted, Cause, Change, Driver, Next, ObjectKey, Outcome, Pass, Queue};
 use parking_lot::Mutex;
 
-use super::plan::burst::Opening;
-use super::plan::correlation::{Case, Correlation, Parent, class_of, component_of};
+use super::plan::correlation::{Case, Correlation, class_of, component_of};
+use super::plan::record;
 use super::world::World;
 use super::{Context, Metrics, children};
 
@@ -56,7 +54,7 @@ pub(super) fn start(context: &Context, counts: &Metrics) {
 fn begin(context: &Context, counts: &Metrics) {
     let mut correlation = Correlation::new(context.config.burst.clone(), context.config.closing.clone());
     for problem in context.desk.problems.filtered(|problem| problem.spec.class.starts_with(CORRELATED)) {
-        if let Some((name, parent)) = filed(&problem) {
+        if let Some((name, parent)) = record::parent(&problem) {
             correlation.load(name, parent);
         }
     }
@@ -109,60 +107,7 @@ fn take(
 }
 
 fn case(world: &World, problem: &Problem, now: Timestamp) -> Option<Case> {
-    let status = problem.status.as_ref()?;
-    let opened_at = status.opened_at.or(status.first_seen)?;
-    let is_open = matches!(status.state, State::Open | State::Unknown) && status.opened_at.is_some();
-    if !is_open && status.parent.is_empty() {
-        return None;
-    }
-    let opening = Opening {
-        machine: problem.spec.machine.clone(),
-        at: opened_at.min(now),
-        class: problem.spec.class.clone(),
-        rule: status.rule.clone(),
-        place: world.place(&problem.spec.machine),
-    };
-    let state = if is_open { status.state } else { State::Clear };
-    Some(Case { opening, state, last_seen: status.last_seen, parent: status.parent.clone() })
-}
-
-/// A parent as it was filed in an earlier life.
-fn filed(problem: &Problem) -> Option<(String, Parent)> {
-    let status = problem.status.as_ref()?;
-    let is_open = status.state != State::Clear;
-    let since = status.first_seen?;
-    let suspect = status.suspect.clone()?;
-    let parent = Parent {
-        opened_at: status.opened_at.unwrap_or(since),
-        last_seen: status.last_seen.unwrap_or(since),
-        cleared_at: status.cleared_at,
-        evidence: status.evidence.first().map(|evidence| evidence.text.clone()).unwrap_or_default(),
-        ..Parent::filed(suspect, is_open, status.episode, since)
-    };
-    Some((problem.metadata.name.clone()?, parent))
-}
-
-/// What is written of a parent.
-fn status(parent: &Parent, before: Option<&ProblemStatus>, lease: Duration, now: Timestamp) -> ProblemStatus {
-    let before = before.filter(|before| before.episode == parent.episode).cloned().unwrap_or_default();
-    let mut evidence = before.evidence;
-    if evidence.first().is_none_or(|last| last.text != parent.evidence) {
-        evidence.insert(0, Evidence { at: now, text: parent.evidence.clone() });
-        evidence.truncate(EVIDENCE_KEPT);
-    }
-    ProblemStatus {
-        state: if parent.is_open { State::Open } else { State::Clear },
-        episode: parent.episode,
-        count: u64::from(parent.suspect.machines),
-        first_seen: Some(parent.since),
-        opened_at: Some(parent.opened_at),
-        last_seen: Some(parent.last_seen),
-        cleared_at: parent.cleared_at,
-        evidence,
-        suspect: Some(parent.suspect.clone()),
-        lease_until: now.checked_add(lease).ok().filter(|_| parent.is_open),
-        ..ProblemStatus::default()
-    }
+    record::case(problem, || world.place(&problem.spec.machine), now)
 }
 
 impl Judge {
@@ -174,7 +119,7 @@ impl Judge {
             class: class_of(parent.suspect.kind),
             component: component_of(&parent.suspect),
         };
-        let wanted = |before: Option<&ProblemStatus>| Some(status(&parent, before, lease, now));
+        let wanted = |before: Option<&ProblemStatus>| Some(record::of_many(&parent, before, lease, now));
         self.context.desk.file(&spec, wanted).await?;
         self.written.lock().insert(name.to_owned(), now);
         Ok(())

@@ -1,9 +1,15 @@
-//! What is written into a Problem of one machine that the global doctor found itself.
+//! What the global doctor reads from Problems, and what it writes into those that it found itself: of one machine, or of
+//! many.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
+use muster_api::Problem;
 use muster_api::problem::{EVIDENCE_KEPT, Evidence, ProblemStatus, State};
+
+use super::burst::Opening;
+use super::correlation::{Case, Parent};
+use super::place::Place;
 
 /// The fault was seen: it opens, or is there still. What had become unknown goes on in its episode.
 pub fn seen(before: Option<&ProblemStatus>, text: String, lease: Duration, now: Timestamp) -> ProblemStatus {
@@ -40,6 +46,66 @@ pub fn unknown(before: &ProblemStatus, now: Timestamp) -> ProblemStatus {
     let mut status = ProblemStatus { state: State::Unknown, ..before.clone() };
     let until = before.lease_until.map(|until| until.to_string()).unwrap_or_default();
     note(&mut status, format!("nothing was heard of its doctor: it vouched until {until}"), now);
+    status
+}
+
+/// What a Problem of one machine is to the judgement of bursts; none where it is not open and nothing holds it.
+pub fn case(problem: &Problem, place: impl FnOnce() -> Place, now: Timestamp) -> Option<Case> {
+    let status = problem.status.as_ref()?;
+    let opened_at = status.opened_at.or(status.first_seen)?;
+    let is_open = matches!(status.state, State::Open | State::Unknown) && status.opened_at.is_some();
+    if !is_open && status.parent.is_empty() {
+        return None;
+    }
+    let opening = Opening {
+        machine: problem.spec.machine.clone(),
+        at: opened_at.min(now),
+        class: problem.spec.class.clone(),
+        rule: status.rule.clone(),
+        place: place(),
+    };
+    let state = if is_open { status.state } else { State::Clear };
+    Some(Case { opening, state, last_seen: status.last_seen, parent: status.parent.clone() })
+}
+
+/// A Problem of many as it was filed in an earlier life, by its name.
+pub fn parent(problem: &Problem) -> Option<(String, Parent)> {
+    let status = problem.status.as_ref()?;
+    let is_open = status.state != State::Clear;
+    let since = status.first_seen?;
+    let suspect = status.suspect.clone()?;
+    let parent = Parent {
+        opened_at: status.opened_at.unwrap_or(since),
+        last_seen: status.last_seen.unwrap_or(since),
+        cleared_at: status.cleared_at,
+        evidence: status.evidence.first().map(|evidence| evidence.text.clone()).unwrap_or_default(),
+        ..Parent::filed(suspect, is_open, status.episode, since)
+    };
+    Some((problem.metadata.name.clone()?, parent))
+}
+
+/// What is written of a Problem of many.
+pub fn of_many(
+    parent: &Parent,
+    before: Option<&ProblemStatus>,
+    lease: Duration,
+    now: Timestamp,
+) -> ProblemStatus {
+    let before = before.filter(|before| before.episode == parent.episode).cloned().unwrap_or_default();
+    let mut status = ProblemStatus {
+        state: if parent.is_open { State::Open } else { State::Clear },
+        episode: parent.episode,
+        count: u64::from(parent.suspect.machines),
+        first_seen: Some(parent.since),
+        opened_at: Some(parent.opened_at),
+        last_seen: Some(parent.last_seen),
+        cleared_at: parent.cleared_at,
+        evidence: before.evidence,
+        suspect: Some(parent.suspect.clone()),
+        lease_until: now.checked_add(lease).ok().filter(|_| parent.is_open),
+        ..ProblemStatus::default()
+    };
+    note(&mut status, parent.evidence.clone(), now);
     status
 }
 
