@@ -1,4 +1,4 @@
-//! Asks the disks how they are, for the doctor, who may not: `smartctl`, reading alone, each disk every ten minutes.
+//! Asks the disks how they are, for the doctor, who may not: `smartctl`, reading alone. One that sleeps is left asleep.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use crate::inventory::{Roots, disks};
 use crate::orders::program::{Program, ProgramError};
 
-/// Reading the health of a disk wakes it up, so it is done rarely.
-const EVERY: Duration = Duration::from_secs(600);
+/// A fault is to be known within a minute.
+const EVERY: Duration = Duration::from_secs(45);
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// What the disks said last.
@@ -42,7 +42,7 @@ impl Health {
 async fn ask(smartctl: &Program, roots: &Roots) -> Vec<DiskHealth> {
     let mut found = Vec::new();
     for disk in disks(&roots.sys.join("block")).into_iter().take(DISKS_KEPT) {
-        let arguments = ["-j", "-H", "-A"].map(str::to_owned).into_iter();
+        let arguments = ["-j", "-n", "standby", "-H", "-A"].map(str::to_owned).into_iter();
         let arguments: Vec<String> = arguments.chain([format!("/dev/{}", disk.name)]).collect();
         match smartctl.run(&arguments, LIMIT).await {
             // Its exit status tells faults of the disk as well as its own: what counts is the document.
@@ -148,7 +148,7 @@ mod tests {
             write(dir.join(name), text);
         }
         let program = dir.join("smartctl");
-        write(program.clone(), &format!("#!/bin/sh\ncat {}/${{4#/dev/}}\nexit 8\n", dir.display()));
+        write(program.clone(), &format!("#!/bin/sh\ncat {}/${{6#/dev/}}\nexit 8\n", dir.display()));
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
         let roots = Roots { proc: dir.join("proc"), sys: dir.join("sys") };
         (roots, Program { path: program, environment: Vec::new() })
