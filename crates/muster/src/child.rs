@@ -7,6 +7,7 @@ use std::time::Duration;
 use muster_base::backoff::Backoff;
 use muster_base::task::{Kind, Tasks};
 use tokio::process::{Child, Command};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
@@ -33,14 +34,28 @@ impl DoctorProcess {
         command.stdin(Stdio::null()).kill_on_drop(true).spawn()
     }
 
-    /// Keeps a doctor running until shutdown, and ends it then.
-    pub(crate) fn keep(self, tasks: &Tasks) {
+    /// Keeps a doctor running until shutdown, and ends it then. It begins once its credentials are there, and anew when
+    /// they change.
+    pub(crate) fn keep(self, tasks: &Tasks, mut credentials: watch::Receiver<u64>) {
         let token = tasks.shutdown_token();
         tasks.spawn(Kind::Service, "doctor process", async move {
+            let there = credentials.wait_for(|count| 0 < *count);
+            if !matches!(token.run_until_cancelled(there).await, Some(Ok(_))) {
+                return;
+            }
             let mut failures = 0;
             while !token.is_cancelled() {
                 let began = Instant::now();
-                token.run_until_cancelled(self.once()).await;
+                credentials.mark_unchanged();
+                let is_renewed = tokio::select! {
+                    () = token.cancelled() => return,
+                    () = self.once() => false,
+                    Ok(()) = credentials.changed() => true,
+                };
+                if is_renewed {
+                    tracing::info!("the doctor begins anew, with its new certificate");
+                    continue;
+                }
                 failures = if began.elapsed() < WELL_AFTER { failures + 1 } else { 1 };
                 token.run_until_cancelled(tokio::time::sleep(BACKOFF.wait(failures))).await;
             }

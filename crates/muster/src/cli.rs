@@ -192,6 +192,9 @@ pub(crate) struct AgentArgs {
     pub(crate) node_address: Option<std::net::Ipv4Addr>,
     #[command(flatten)]
     pub(crate) join: intake::JoinArgs,
+    /// Time server the doctor compares the clock with; may be given several times
+    #[arg(long = "time-server", value_name = "HOST[:PORT]")]
+    pub(crate) time_servers: Vec<String>,
     /// Program that boots this machine anew, where systemd does not run it
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) reboot_program: Option<PathBuf>,

@@ -22,6 +22,7 @@ use muster_control::Informers;
 use muster_network::{DnsConfig, Network};
 use muster_workloads::node::addresses::Range;
 
+use crate::child::{self, DoctorProcess};
 use crate::failure::{Code, Failure};
 use crate::plane::Shared;
 
@@ -78,6 +79,23 @@ pub(crate) fn agent_dir(data_dir: &Path) -> PathBuf {
 /// The agent's read-only socket.
 pub(crate) fn probe_socket(data_dir: &Path) -> PathBuf {
     agent_dir(data_dir).join("probe.sock")
+}
+
+/// The doctor's own kubeconfig, in the data directory.
+pub(crate) const DOCTOR_CREDENTIALS: &str = "doctor.kubeconfig";
+
+/// The doctor of this machine, as a process of its own.
+pub(crate) fn doctor(config: &NodeConfig) -> Result<DoctorProcess, Failure> {
+    let program =
+        child::own_program().map_err(|error| Failure::failed("cannot find the own program", &error))?;
+    Ok(DoctorProcess {
+        program,
+        kubeconfig: config.data_dir.join(DOCTOR_CREDENTIALS),
+        machine: config.machine.clone(),
+        probe_socket: probe_socket(&config.data_dir),
+        state_dir: config.data_dir.join("doctor"),
+        time_servers: config.time_servers.clone(),
+    })
 }
 
 /// The directory of the network's own record.

@@ -135,10 +135,11 @@ fn workflow() -> Vec<Rule> {
     ]
 }
 
-/// Approves requests of machines that join, makes the Machine of one that nobody expected, and ends the token it used.
+/// Approves requests of machines that join and for their doctors, makes the Machine of one that nobody expected, and ends the token it used.
 fn joining() -> Vec<Rule> {
     let certificates = "certificates.k8s.io";
-    let signer = named(certificates, "signers", vec![muster_api::join::SIGNER.to_owned()], &["approve"]);
+    let signers = [muster_api::join::SIGNER, muster_api::join::DOCTOR_SIGNER].map(str::to_owned);
+    let signer = named(certificates, "signers", signers.into(), &["approve"]);
     vec![
         rule(certificates, &["certificatesigningrequests"], READ),
         rule(certificates, &["certificatesigningrequests/approval"], &["patch"]),
@@ -161,7 +162,7 @@ fn network() -> Vec<Rule> {
 }
 
 /// Reads, and writes Problems: nothing else.
-fn doctor() -> Vec<Rule> {
+pub(crate) fn doctor() -> Vec<Rule> {
     vec![
         rule(OURS, &["machines", "inventories", "bmcreadings", "machineroles", "problems"], READ),
         rule("", &["nodes"], READ),

@@ -20,6 +20,12 @@ pub const SIGNER: &str = "kubernetes.io/kube-apiserver-client-kubelet";
 pub const NODES: &str = "system:nodes";
 /// User name of an agent, before the name of its machine.
 pub const NODE_USER: &str = "system:node:";
+/// The signer of doctors' certificates, on any Kubernetes.
+pub const DOCTOR_SIGNER: &str = "kubernetes.io/kube-apiserver-client";
+/// Group of doctors.
+pub const DOCTORS: &str = "system:muster:doctor";
+/// User name of a doctor, before the name of its machine.
+pub const DOCTOR_USER: &str = "system:muster:doctor:";
 /// Annotation of a request: the serial number the machine's firmware tells.
 pub const SERIAL: &str = "muster.dev/serial";
 /// Reason of a denial: the machine is expected under another name, with which the message begins.

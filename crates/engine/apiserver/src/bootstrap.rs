@@ -132,7 +132,8 @@ fn served(server: &ApiServer, document: &Value) -> Result<std::sync::Arc<Served>
         .ok_or_else(|| BootstrapError::Kind { api_version: api_version.to_owned(), kind: kind.to_owned() })
 }
 
-/// The ClusterRole and ClusterRoleBinding of a part of Muster, `system:muster:NAME` both: its least privilege.
+/// The ClusterRole and ClusterRoleBinding of a part of Muster, `system:muster:NAME` both: its least privilege. It is bound to
+/// the user of that name, and to the group: parts that there are many of have a user each.
 pub fn component_role(name: &str, rules: &[Rule]) -> [Value; 2] {
     let full = format!("system:muster:{name}");
     let labels = json!({"kubernetes.io/bootstrapping": "muster"});
@@ -147,7 +148,10 @@ pub fn component_role(name: &str, rules: &[Rule]) -> [Value; 2] {
             "apiVersion": format!("{rbac}/v1"), "kind": "ClusterRoleBinding",
             "metadata": {"name": full, "labels": labels},
             "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": full},
-            "subjects": [{"apiGroup": rbac, "kind": "User", "name": full}],
+            "subjects": [
+                {"apiGroup": rbac, "kind": "User", "name": full},
+                {"apiGroup": rbac, "kind": "Group", "name": full},
+            ],
         }),
     ]
 }

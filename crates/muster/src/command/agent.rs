@@ -44,21 +44,24 @@ pub(crate) async fn run(args: AgentArgs) -> Result<(), Failure> {
         address,
         logs: Some(node::log_server(address, client_ca)),
         pods: PodRange::Assigned,
-        time_servers: Vec::new(),
+        time_servers: args.time_servers,
         reboot: args.reboot_program.map_or(Reboot::Systemd, Reboot::Program),
     };
     let connection = Connection::open(credentials, path, SharedClock::clone(&shared.clock))
         .await
         .map_err(|error| failure(&error))?;
     let client = connection.client();
+    let doctor = connection.doctor(config.data_dir.join(node::DOCTOR_CREDENTIALS));
     connection.keep(&shared.tasks);
-    serve(&config, client, &shared).await
+    start(&config, client, &shared).await?;
+    node::doctor(&config)?.keep(&shared.tasks, doctor.keep(&shared.tasks));
+    signals::run_until_told(&shared.tasks).await
 }
 
-async fn serve(config: &NodeConfig, client: Client, shared: &Shared) -> Result<(), Failure> {
+async fn start(config: &NodeConfig, client: Client, shared: &Shared) -> Result<(), Failure> {
     node::start(config, client.clone(), client, shared).await?;
     tracing::info!(machine = config.machine, "the agent runs");
-    signals::run_until_told(&shared.tasks).await
+    Ok(())
 }
 
 fn failure(error: &JoinError) -> Failure {
@@ -136,10 +139,12 @@ async fn with_kubeconfig(args: AgentArgs, shared: &Shared) -> Result<(), Failure
         address,
         logs: Some(node::log_server(address, client_ca)),
         pods: PodRange::First,
-        time_servers: Vec::new(),
+        time_servers: args.time_servers,
         reboot: args.reboot_program.map_or(Reboot::Systemd, Reboot::Program),
     };
-    serve(&config, client, shared).await
+    // Whoever brings the identities runs the doctor, too.
+    start(&config, client, shared).await?;
+    signals::run_until_told(&shared.tasks).await
 }
 
 fn authority_file(data_dir: &Path, pem: &str) -> Result<PathBuf, Failure> {

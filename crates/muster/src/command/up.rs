@@ -9,10 +9,10 @@ use muster_agent::logs::Logs;
 use muster_apiserver::{Identity, Object};
 use muster_store::Store;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use super::controllers::{self, FleetClients, FleetConfig};
 use super::{clock, machine_name};
-use crate::child::{self, DoctorProcess};
 use crate::cli::UpArgs;
 use crate::failure::{Code, Failure};
 use crate::node::{self, NodeConfig, OwnNode};
@@ -161,19 +161,9 @@ async fn start_node(
 
 /// The doctor's own identity and process.
 fn start_doctor(plane: &Plane, config: &NodeConfig, shared: &Shared) -> Result<(), Failure> {
-    let path = config.data_dir.join("doctor.kubeconfig");
+    let path = config.data_dir.join(node::DOCTOR_CREDENTIALS);
     plane.write_kubeconfig(&path, &Identity::component(rights::DOCTOR))?;
-    let program =
-        child::own_program().map_err(|error| Failure::failed("cannot find the own program", &error))?;
-    DoctorProcess {
-        program,
-        kubeconfig: path,
-        machine: config.machine.clone(),
-        probe_socket: node::probe_socket(&config.data_dir),
-        state_dir: config.data_dir.join("doctor"),
-        time_servers: config.time_servers.clone(),
-    }
-    .keep(&shared.tasks);
+    node::doctor(config)?.keep(&shared.tasks, watch::channel(1).1);
     Ok(())
 }
 

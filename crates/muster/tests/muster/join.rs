@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
 use serde_json::Value;
 
 use crate::harness::{Cluster, Process, done, needs_containers, wait_for};
@@ -116,6 +117,7 @@ fn a_machine_joins_with_a_token_once_and_carries_a_pod() {
     refused(&machine, &good, &hash, "was used");
     own_state_only(&machine);
     carries_a_pod(&control);
+    its_doctor_files_under_its_own_name(&control, &machine);
     running.kill();
     drop(running);
     let mut command = machine.namespace.command(crate::harness::MUSTER);
@@ -160,6 +162,39 @@ fn own_state_only(machine: &Cluster) {
     forbidden(machine, &["get", "secrets", "-A"]);
     let allowed = as_agent(machine, &[&["patch", "inventory", "db-01"], &status[..]].concat());
     assert!(allowed.status.success(), "{}", String::from_utf8_lossy(&allowed.stderr));
+}
+
+/// The doctor beside the agent is somebody else, who may file and nothing more.
+fn its_doctor_files_under_its_own_name(control: &Cluster, machine: &Cluster) {
+    kill(machine.containerd(), Signal::SIGSTOP).unwrap();
+    wait_for("problem of a hung runtime", Duration::from_secs(15), || {
+        let problem = control.get(&["problem", "db-01.runtime.hung.containerd"])?;
+        if problem["status"]["state"] == "Open" { Ok(()) } else { Err(problem["status"].to_string()) }
+    });
+    wait_for("repair", Duration::from_secs(120), || {
+        let run = control.get(&["run", "repair-db-01.runtime.hung.containerd-1"])?;
+        if run["status"]["phase"] == "Succeeded" { Ok(()) } else { Err(run["status"].to_string()) }
+    });
+    becomes(control, "Healthy", Duration::from_secs(10));
+    let problem = control.get(&["problem", "db-01.runtime.hung.containerd"]).unwrap();
+    assert_eq!(problem["status"]["state"], "Clear");
+    let doctor = machine.data_dir.join("doctor.kubeconfig");
+    let ask = |words: &[&str]| {
+        let output = machine.namespace.command("kubectl").args(words).env("KUBECONFIG", &doctor).output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    };
+    let who = ask(&["auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"]);
+    assert_eq!(who, "system:muster:doctor:db-01");
+    for (verb, kind, answer) in [
+        ("create", "problems.muster.dev", "yes"),
+        ("get", "machines.muster.dev", "yes"),
+        ("patch", "machines.muster.dev", "no"),
+        ("get", "secrets", "no"),
+        ("create", "orders.muster.dev", "no"),
+        ("create", "certificatesigningrequests", "no"),
+    ] {
+        assert_eq!(ask(&["auth", "can-i", verb, kind]).trim(), answer, "{verb} {kind}");
+    }
 }
 
 fn carries_a_pod(control: &Cluster) {

@@ -5,7 +5,10 @@ use base64::engine::general_purpose::STANDARD;
 use kube::ResourceExt as _;
 use muster_api::Machine;
 use muster_api::inventory::InventoryStatus;
-use muster_api::join::{EXPECTED_AS, Invitation, NODE_USER, NODES, SERIAL, SIGNER, TOKEN_USER};
+use muster_api::join::{
+    DOCTOR_SIGNER, DOCTOR_USER, DOCTORS, EXPECTED_AS, Invitation, NODE_USER, NODES, SERIAL, SIGNER,
+    TOKEN_USER,
+};
 use muster_api::machine::{MachineSpec, Phase};
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::pem::parse_x509_pem;
@@ -67,12 +70,16 @@ pub(super) fn token_id(request: &RequestView) -> Option<&str> {
 
 /// The name under which the certificate is asked for, or what is wrong with its subject.
 pub(super) fn wished(request: &RequestView) -> Result<String, String> {
+    let (prefix, group) = match request.spec.signer_name.as_str() {
+        DOCTOR_SIGNER => (DOCTOR_USER, DOCTORS),
+        _ => (NODE_USER, NODES),
+    };
     let (user, groups) = subject(&request.spec.request).ok_or("the request cannot be read")?;
-    if groups != [NODES] {
-        return Err(format!("the subject must name the organisation {NODES} and no other"));
+    if groups != [group] {
+        return Err(format!("the subject must name the organisation {group} and no other"));
     }
-    let name = user.strip_prefix(NODE_USER).filter(|name| !name.is_empty());
-    name.map(str::to_owned).ok_or_else(|| format!("the subject's common name must be {NODE_USER}NAME"))
+    let name = user.strip_prefix(prefix).filter(|name| !name.is_empty());
+    name.map(str::to_owned).ok_or_else(|| format!("the subject's common name must be {prefix}NAME"))
 }
 
 fn subject(request: &str) -> Option<(String, Vec<String>)> {
@@ -88,8 +95,15 @@ fn subject(request: &str) -> Option<(String, Vec<String>)> {
 /// Decides.
 pub(super) fn plan(request: &RequestView, world: &World<'_>) -> Answer {
     let invitation = Invitation::of_groups(&request.spec.groups);
-    let renews = request.spec.username.starts_with(NODE_USER);
-    if request.spec.signer_name != SIGNER || (invitation.is_none() && !renews) {
+    let by_agent = request.spec.username.starts_with(NODE_USER);
+    let for_doctor = request.spec.signer_name == DOCTOR_SIGNER;
+    let ours = if for_doctor {
+        // Others ask this signer for others.
+        by_agent && wished(request).is_ok()
+    } else {
+        request.spec.signer_name == SIGNER && (invitation.is_some() || by_agent)
+    };
+    if !ours {
         return Answer::NotOurs;
     }
     if is(request, "Denied") || is(request, "Failed") {
@@ -104,22 +118,29 @@ pub(super) fn plan(request: &RequestView, world: &World<'_>) -> Answer {
     };
     let known = ["client auth", "digital signature"];
     if request.spec.usages.iter().any(|usage| !known.contains(&usage.as_str())) {
-        return deny("BadUsage", "an agent's certificate is for client auth and digital signature only");
+        return deny("BadUsage", "such a certificate is for client auth and digital signature only");
     }
     match invitation {
-        Some(invitation) => joins(&name, serial(request), &invitation, world),
-        None => renewed(request, &name, world),
+        Some(invitation) if !for_doctor => joins(&name, serial(request), &invitation, world),
+        Some(_) | None => own(request, &name, world, for_doctor),
     }
 }
 
-fn renewed(request: &RequestView, name: &str, world: &World<'_>) -> Answer {
+/// An agent asks for its own machine.
+fn own(request: &RequestView, name: &str, world: &World<'_>, for_doctor: bool) -> Answer {
     if request.spec.username != format!("{NODE_USER}{name}") {
-        return deny("NotItself", "an agent renews its own certificate only");
+        return deny("NotItself", "an agent asks for certificates of its own machine only");
     }
     match world.machine.map(phase) {
         None => deny("Unknown", format!("there is no Machine {name:?} any more")),
         Some(Phase::Retired) => deny("Retired", format!("Machine {name:?} is retired")),
-        Some(_) => Answer::Approve { create: None, message: "the agent renews its certificate".to_owned() },
+        Some(_) => {
+            let whose = if for_doctor { "the certificate of its doctor" } else { "a new certificate" };
+            Answer::Approve {
+                create: None,
+                message: format!("the agent of Machine {name:?} asks for {whose}"),
+            }
+        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! A new machine becomes an agent: it finds the cluster by address and the hash of its authority's key, shows a one-time
 //! token, and gets a certificate of its own. From then on the certificate is its identity; it renews it in time.
 //!
-//! Until the certificate is there, nothing is written on this machine.
+//! Until the certificate is there, nothing is written on this machine. Under it the agent asks for the certificate of this
+//! machine's doctor, which is somebody else to the API.
 
 mod credentials;
+mod doctor;
 mod pin;
 mod renew;
 mod request;
@@ -13,7 +15,8 @@ use std::time::Duration;
 
 use kube::Client;
 
-pub use credentials::Credentials;
+pub use credentials::{Credentials, Whose};
+pub use doctor::DoctorIdentity;
 pub use pin::ca_hash;
 pub use renew::Connection;
 
@@ -128,9 +131,10 @@ pub async fn join(invitation: &Invitation) -> Result<Credentials, JoinError> {
     let client = credentials::client_with_token(&server, &authority, &invitation.token).await?;
     let mut name = invitation.name.clone();
     for _ in 0..2 {
-        match request::certificate(&client, &server, &name, &invitation.serial).await? {
+        match request::certificate(&client, &server, Whose::Agent, &name, &invitation.serial).await? {
             request::Outcome::Issued { certificate, key } => {
-                return Ok(Credentials { server, authority, machine: name, certificate, key });
+                let whose = Whose::Agent;
+                return Ok(Credentials { server, authority, whose, machine: name, certificate, key });
             }
             request::Outcome::ExpectedAs(other) => name = other,
         }

@@ -43,6 +43,46 @@ fn machine(name: &str, serial: &str, phase: Phase) -> Machine {
     machine
 }
 
+/// A request of the agent of `agent` for the doctor of `name`.
+fn for_doctor(agent: &str, name: &str, group: &str) -> RequestView {
+    RequestView {
+        spec: RequestSpec {
+            request: signing_request(&format!("system:muster:doctor:{name}"), group),
+            signer_name: DOCTOR_SIGNER.into(),
+            username: format!("system:node:{agent}"),
+            groups: vec![NODES.into()],
+            usages: vec!["client auth".into()],
+        },
+        ..RequestView::default()
+    }
+}
+
+#[test]
+fn an_agent_has_the_doctor_of_its_own_machine_named_and_nobody_else() {
+    let known = machine("m1", "S1", Phase::Healthy);
+    let world = World { machine: Some(&known), ..World::default() };
+    check(&for_doctor("m1", "m1", DOCTORS), &world, "approve");
+    let other = "NotItself: an agent asks for certificates of its own machine only";
+    check(&for_doctor("m2", "m1", DOCTORS), &world, other);
+    check(&for_doctor("m1", "m1", "system:masters"), &world, "not ours");
+    check(&for_doctor("m1", "m1", "system:nodes"), &world, "not ours");
+    let mut request = for_doctor("m1", "m1", DOCTORS);
+    request.spec.username = "kim".into();
+    check(&request, &world, "not ours");
+    request.spec.username = "system:bootstrap:abc123".into();
+    request.spec.groups = Invitation::default().groups();
+    check(&request, &world, "not ours");
+    let mut request = for_doctor("m1", "m1", DOCTORS);
+    request.spec.usages.push("server auth".into());
+    let usage = "BadUsage: such a certificate is for client auth and digital signature only";
+    check(&request, &world, usage);
+    let unknown = "Unknown: there is no Machine \"m1\" any more";
+    check(&for_doctor("m1", "m1", DOCTORS), &World::default(), unknown);
+    let gone = machine("m1", "S1", Phase::Retired);
+    let world = World { machine: Some(&gone), ..World::default() };
+    check(&for_doctor("m1", "m1", DOCTORS), &world, "Retired: Machine \"m1\" is retired");
+}
+
 fn told(answer: Answer) -> String {
     match answer {
         Answer::NotOurs => "not ours".into(),

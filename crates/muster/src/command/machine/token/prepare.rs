@@ -4,13 +4,14 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kube::{Client, Config};
-use muster_api::join::{JOINING, NODES};
+use muster_api::join::{DOCTORS, JOINING, NODES};
 use muster_control::is_conflict;
 use muster_control::rest::{PatchKind, Rest, path};
 use serde_json::{Value, json};
 
 use super::Engine;
 use crate::failure::Failure;
+use crate::rights;
 
 const RBAC: &str = "rbac.authorization.k8s.io";
 const PUBLIC: &str = "kube-public";
@@ -68,7 +69,7 @@ fn binding(kind: &str, name: &str, role: (&str, &str), group: &str) -> Value {
     })
 }
 
-/// On a foreign Kubernetes agents get the rights on Muster's kinds that our own authorizer gives each for its own
+/// On a foreign Kubernetes agents and doctors get the rights on Muster's kinds that our own authorizer gives each for its own
 /// objects.
 fn rights(engine: Engine) -> Vec<(String, Value)> {
     let version = format!("{RBAC}/v1");
@@ -109,6 +110,12 @@ fn rights(engine: Engine) -> Vec<(String, Value)> {
         rows.push((
             path(&version, "", "clusterrolebindings", ""),
             binding("ClusterRoleBinding", agents, ("ClusterRole", agents), NODES),
+        ));
+        let rules = rights::doctor().iter().map(muster_apiserver::authz::Rule::document).collect();
+        rows.push((path(&version, "", "clusterroles", ""), role("ClusterRole", DOCTORS, rules)));
+        rows.push((
+            path(&version, "", "clusterrolebindings", ""),
+            binding("ClusterRoleBinding", DOCTORS, ("ClusterRole", DOCTORS), DOCTORS),
         ));
     }
     rows

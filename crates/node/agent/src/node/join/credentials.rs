@@ -10,17 +10,56 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
-use muster_api::join::NODE_USER;
+use muster_api::join::{DOCTOR_SIGNER, DOCTOR_USER, DOCTORS, NODE_USER, NODES, SIGNER};
 use serde_json::{Value, json};
 use x509_parser::pem::Pem;
 
 use super::{JoinError, bounded};
+
+/// Whom a certificate of this machine is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    Agent,
+    Doctor,
+}
+
+impl Whose {
+    /// User name in the API, before the name of the machine.
+    pub(super) const fn user(self) -> &'static str {
+        match self {
+            Self::Agent => NODE_USER,
+            Self::Doctor => DOCTOR_USER,
+        }
+    }
+
+    pub(super) const fn group(self) -> &'static str {
+        match self {
+            Self::Agent => NODES,
+            Self::Doctor => DOCTORS,
+        }
+    }
+
+    pub(super) const fn signer(self) -> &'static str {
+        match self {
+            Self::Agent => SIGNER,
+            Self::Doctor => DOCTOR_SIGNER,
+        }
+    }
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Doctor => "doctor",
+        }
+    }
+}
 
 /// A certificate with its key, and whom to show it to. All texts are PEM.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     pub server: String,
     pub authority: String,
+    pub whose: Whose,
     pub machine: String,
     pub certificate: String,
     pub key: String,
@@ -28,7 +67,7 @@ pub struct Credentials {
 
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Credentials({} at {})", self.machine, self.server)
+        write!(f, "Credentials({} of {} at {})", self.whose.as_str(), self.machine, self.server)
     }
 }
 
@@ -64,7 +103,7 @@ impl Credentials {
             "client-certificate-data": STANDARD.encode(&self.certificate),
             "client-key-data": STANDARD.encode(&self.key),
         });
-        document(&self.server, &self.authority, &format!("{NODE_USER}{}", self.machine), &user)
+        document(&self.server, &self.authority, &format!("{}{}", self.whose.user(), self.machine), &user)
     }
 
     /// A client under this identity; its watches may be silent.
@@ -124,10 +163,15 @@ impl Credentials {
         let document: Value = serde_json::from_str(text).ok()?;
         let get = |pointer: &str| document.pointer(pointer).and_then(Value::as_str);
         let pem = |pointer: &str| String::from_utf8(STANDARD.decode(get(pointer)?).ok()?).ok();
+        let user = get("/users/0/name")?;
+        let (whose, machine) = [Whose::Agent, Whose::Doctor]
+            .into_iter()
+            .find_map(|whose| user.strip_prefix(whose.user()).map(|machine| (whose, machine)))?;
         Some(Self {
             server: get("/clusters/0/cluster/server")?.to_owned(),
             authority: pem("/clusters/0/cluster/certificate-authority-data")?,
-            machine: get("/users/0/name")?.strip_prefix(NODE_USER)?.to_owned(),
+            whose,
+            machine: machine.to_owned(),
             certificate: pem("/users/0/user/client-certificate-data")?,
             key: pem("/users/0/user/client-key-data")?,
         })
@@ -148,6 +192,7 @@ mod tests {
         let credentials = Credentials {
             server: "https://c:6443".into(),
             authority: "A".into(),
+            whose: Whose::Doctor,
             machine: "m1".into(),
             certificate: "C".into(),
             key: "K".into(),

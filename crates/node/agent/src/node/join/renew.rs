@@ -13,15 +13,15 @@ use muster_base::task::{Kind, Tasks};
 use parking_lot::RwLock;
 
 use super::request::{self, Outcome};
-use super::{Credentials, JoinError};
+use super::{Credentials, DoctorIdentity, JoinError, Whose};
 
 /// Rest after a renewal that did not succeed.
-const RETRY: Duration = Duration::from_secs(60);
+pub(super) const RETRY: Duration = Duration::from_secs(60);
 /// The part of a certificate's life after which it is renewed, in tenths.
 const RENEW_AFTER_TENTHS: i64 = 7;
 
 /// When a certificate is to be renewed.
-fn renew_at((begin, end): (Timestamp, Timestamp)) -> Timestamp {
+pub(super) fn renew_at((begin, end): (Timestamp, Timestamp)) -> Timestamp {
     let life = end.as_second() - begin.as_second();
     Timestamp::from_second(begin.as_second() + life / 10 * RENEW_AFTER_TENTHS).unwrap_or(begin)
 }
@@ -56,6 +56,19 @@ impl Connection {
         Client::new(service, "default")
     }
 
+    /// The identity of this machine's doctor, which is kept at `path`.
+    pub fn doctor(&self, path: PathBuf) -> DoctorIdentity {
+        let Credentials { server, authority, machine, .. } = &self.credentials;
+        DoctorIdentity {
+            client: self.client(),
+            server: server.clone(),
+            authority: authority.clone(),
+            machine: machine.clone(),
+            path,
+            clock: SharedClock::clone(&self.clock),
+        }
+    }
+
     /// Renews until `tasks` end.
     pub fn keep(self, tasks: &Tasks) {
         let shutdown = tasks.shutdown_token();
@@ -82,7 +95,7 @@ impl Connection {
 
     async fn renew(&mut self) -> Result<(), JoinError> {
         let Credentials { server, machine, .. } = self.credentials.clone();
-        let outcome = request::certificate(&self.client(), &server, &machine, "").await?;
+        let outcome = request::certificate(&self.client(), &server, Whose::Agent, &machine, "").await?;
         let Outcome::Issued { certificate, key } = outcome else {
             return Err(JoinError::Undecided { server });
         };

@@ -7,10 +7,10 @@ use k8s_openapi::api::certificates::v1::{
 use kube::api::PostParams;
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client, ResourceExt as _};
-use muster_api::join::{EXPECTED_AS, NODE_USER, NODES, SERIAL, SIGNER};
+use muster_api::join::{EXPECTED_AS, SERIAL};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 
-use super::{DECIDED_WITHIN, JoinError, api};
+use super::{DECIDED_WITHIN, JoinError, Whose, api};
 
 /// How long a certificate is asked for.
 const LIFETIME_SECONDS: i32 = 30 * 86_400;
@@ -23,41 +23,42 @@ pub(super) enum Outcome {
     ExpectedAs(String),
 }
 
-fn request(name: &str, key: &KeyPair) -> Result<String, rcgen::Error> {
+fn request(whose: Whose, name: &str, key: &KeyPair) -> Result<String, rcgen::Error> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, format!("{NODE_USER}{name}"));
-    params.distinguished_name.push(DnType::OrganizationName, NODES);
+    params.distinguished_name.push(DnType::CommonName, format!("{}{name}", whose.user()));
+    params.distinguished_name.push(DnType::OrganizationName, whose.group());
     params.serialize_request(key)?.pem()
 }
 
-fn object(name: &str, serial: &str, pem: String) -> CertificateSigningRequest {
+fn object(whose: Whose, name: &str, serial: &str, pem: String) -> CertificateSigningRequest {
     let mut object = CertificateSigningRequest {
         spec: CertificateSigningRequestSpec {
             request: ByteString(pem.into_bytes()),
-            signer_name: SIGNER.to_owned(),
+            signer_name: whose.signer().to_owned(),
             usages: Some(vec!["client auth".to_owned(), "digital signature".to_owned()]),
             expiration_seconds: Some(LIFETIME_SECONDS),
             ..CertificateSigningRequestSpec::default()
         },
         ..CertificateSigningRequest::default()
     };
-    object.metadata.generate_name = Some(format!("muster-agent-{name}-"));
+    object.metadata.generate_name = Some(format!("muster-{}-{name}-", whose.as_str()));
     if !serial.is_empty() {
         object.annotations_mut().insert(SERIAL.to_owned(), serial.to_owned());
     }
     object
 }
 
-/// Asks under the identity of `client` for the certificate of machine `name`.
+/// Asks under the identity of `client` for a certificate of machine `name`.
 pub(super) async fn certificate(
     client: &Client,
     server: &str,
+    whose: Whose,
     name: &str,
     serial: &str,
 ) -> Result<Outcome, JoinError> {
     let key = KeyPair::generate().map_err(JoinError::Request)?;
-    let wanted = object(name, serial, request(name, &key).map_err(JoinError::Request)?);
+    let wanted = object(whose, name, serial, request(whose, name, &key).map_err(JoinError::Request)?);
     let requests: Api<CertificateSigningRequest> = Api::all(client.clone());
     let created =
         requests.create(&PostParams::default(), &wanted).await.map_err(|error| api(server, error))?;
@@ -110,7 +111,7 @@ mod tests {
     use super::*;
 
     fn answer(status: &serde_json::Value) -> Option<Result<Answer, JoinError>> {
-        let spec = json!({"request": "", "signerName": SIGNER});
+        let spec = json!({"request": "", "signerName": Whose::Agent.signer()});
         let request = json!({"metadata": {"name": "r"}, "spec": spec, "status": status});
         outcome(&serde_json::from_value(request).unwrap(), "https://c")
     }
@@ -136,14 +137,16 @@ mod tests {
     }
 
     #[test]
-    fn a_request_names_the_machine_and_the_group_of_agents() {
-        let pem = request("m1.rack-a", &KeyPair::generate().unwrap()).unwrap();
-        let der = x509_parser::pem::parse_x509_pem(pem.as_bytes()).unwrap().1;
-        let (_, parsed) = X509CertificationRequest::from_der(&der.contents).unwrap();
-        let subject = parsed.certification_request_info.subject.to_string();
-        assert!(
-            subject.contains("CN=system:node:m1.rack-a") && subject.contains("O=system:nodes"),
-            "{subject}"
-        );
+    fn a_request_names_the_machine_and_the_group_of_agents_or_doctors() {
+        for (whose, user, group) in [
+            (Whose::Agent, "CN=system:node:m1.rack-a", "O=system:nodes"),
+            (Whose::Doctor, "CN=system:muster:doctor:m1.rack-a", "O=system:muster:doctor"),
+        ] {
+            let pem = request(whose, "m1.rack-a", &KeyPair::generate().unwrap()).unwrap();
+            let der = x509_parser::pem::parse_x509_pem(pem.as_bytes()).unwrap().1;
+            let (_, parsed) = X509CertificationRequest::from_der(&der.contents).unwrap();
+            let subject = parsed.certification_request_info.subject.to_string();
+            assert!(subject.split(", ").eq([user, group]), "{subject}");
+        }
     }
 }
