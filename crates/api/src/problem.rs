@@ -1,5 +1,6 @@
 //! What a doctor found.
 
+pub mod canary;
 pub mod repair;
 
 use jiff::Timestamp;

@@ -124,6 +124,8 @@ fn workflow() -> Vec<Rule> {
         rule(OURS, OF_WORKFLOW, LOOK),
         rule(OURS, &["runs", "runchunks", "orders", "disruptions"], &["create"]),
         rule(OURS, &["disruptions", "runs"], &["patch"]),
+        // Those that answered a made-up fault.
+        rule(OURS, &["runs"], &["delete"]),
         rule(OURS, &["runs/status", "runchunks/status", "workflows/status", "machines/status"], &["update"]),
         rule(OURS, &["repairpolicies/status"], &["update"]),
         // Containers of steps, and emptying a node; the eviction subresource honours disruption budgets.

@@ -9,6 +9,7 @@ use muster_apiserver::ApiServer;
 use muster_base::clock::SharedClock;
 use muster_base::task::{Kind, Tasks};
 use muster_control::{Informers, Metrics};
+use muster_doctor::global::plan::canary::Limits as Canary;
 use muster_scheduler::Scheduler;
 use muster_workloads::Workloads;
 use muster_workloads::node::lifecycle::Limits;
@@ -24,7 +25,9 @@ pub struct Controllers {
     clock: SharedClock,
     metrics: Metrics,
     problems: muster_doctor::global::Metrics,
+    repairs: muster_workflow::RepairMetrics,
     sweep_every: Duration,
+    canary: Option<Canary>,
     /// On the way of the fleet's controllers, and of all others.
     fleet: Arc<Faults>,
     engine: Arc<Faults>,
@@ -39,6 +42,7 @@ pub(crate) struct Parts {
     pub(crate) server: ApiServer,
     pub(crate) clock: SharedClock,
     pub(crate) sweep_every: Duration,
+    pub(crate) canary: Option<Canary>,
     pub(crate) fleet: Arc<Faults>,
     pub(crate) engine: Arc<Faults>,
     pub(crate) world: Tasks,
@@ -46,7 +50,7 @@ pub(crate) struct Parts {
 
 impl Controllers {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { server, clock, sweep_every, fleet, engine, world } = parts;
+        let Parts { server, clock, sweep_every, canary, fleet, engine, world } = parts;
         Arc::new_cyclic(|me: &Weak<Self>| {
             let dying = Weak::clone(me);
             fleet.on_crash(Arc::new(move || {
@@ -59,7 +63,9 @@ impl Controllers {
                 clock,
                 metrics: Metrics::default(),
                 problems: muster_doctor::global::Metrics::default(),
+                repairs: muster_workflow::RepairMetrics::default(),
                 sweep_every,
+                canary,
                 fleet,
                 engine,
                 world,
@@ -118,7 +124,7 @@ impl Controllers {
         let client = informers.client();
         muster_machines::start_claims(&client, &informers, &self.clock, &tasks, &self.metrics, &machines);
         muster_machines::start(&informers, &self.clock, &tasks, &self.metrics, machines);
-        muster_workflow::start(&informers, &self.clock, &tasks, &self.metrics, workflow);
+        muster_workflow::start(&informers, &self.clock, &tasks, &self.metrics, &self.repairs, workflow);
         self.start_doctor(&informers, &tasks);
         self.start_engine(&tasks);
     }
@@ -128,6 +134,7 @@ impl Controllers {
         let client = wire::client(&self.server, rights::identity(rights::GLOBAL_DOCTOR), &self.fleet);
         let config = muster_doctor::global::Config {
             sweep_every: self.sweep_every,
+            canary: self.canary,
             ..muster_doctor::global::Config::default()
         };
         let informers = informers.shared_with(client);

@@ -45,7 +45,7 @@ fn fleet() -> Vec<Rule> {
         rule(MUSTER, &statuses, &["update", "patch"]),
         rule(MUSTER, &["orders", "runchunks", "ledgers"], &["create"]),
         rule(MUSTER, &["disruptions", "runs"], &["create", "patch"]),
-        rule(MUSTER, &["disruptions"], &["delete"]),
+        rule(MUSTER, &["disruptions", "runs"], &["delete"]),
         rule("", &["pods"], &["get", "list", "create", "delete"]),
         rule("", &["pods/eviction"], &["create"]),
         rule("", &["pods/log"], &["get"]),

@@ -15,6 +15,7 @@ use muster_apiserver::{ApiServer, Config, Identity, Metrics, NoNodes, Object, Pa
 use muster_base::clock::SharedClock;
 use muster_base::task::Tasks;
 use muster_control::{install, is_conflict};
+use muster_doctor::global::plan::canary::Limits as Canary;
 use muster_machines::builtin::WORKER;
 use muster_store::{Key, Limits, Store};
 use parking_lot::Mutex;
@@ -44,12 +45,14 @@ pub struct Options {
     pub seed: u64,
     /// How often the controllers look at everything.
     pub sweep_every: Duration,
+    /// When a fault is made up; never without.
+    pub canary: Option<Canary>,
 }
 
 impl Options {
     /// The usual, under a seed.
     pub fn new(seed: u64) -> Self {
-        Self { seed, sweep_every: Duration::from_secs(15 * 60) }
+        Self { seed, sweep_every: Duration::from_secs(15 * 60), canary: None }
     }
 }
 
@@ -110,6 +113,7 @@ impl World {
             server: server.clone(),
             clock: SharedClock::clone(&clock),
             sweep_every: options.sweep_every,
+            canary: options.canary,
             fleet: Arc::clone(&fleet),
             engine: Arc::clone(&engine),
             world: tasks.clone(),

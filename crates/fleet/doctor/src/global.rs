@@ -4,11 +4,12 @@
 //! - [`unreachable`]: a management controller that does not answer (`bmc.unreachable`);
 //! - [`slow`]: a machine that does less than its like (`slow`);
 //! - [`vouch`]: a state that its doctor does not vouch for any more is `Unknown`, never silently healthy or sick;
-//! - [`correlate`] and [`children`]: many that fail together have one Problem (`correlated.*`), which holds theirs.
+//! - [`correlate`]: many that fail together have one Problem (`correlated.*`), which holds theirs;
+//! - [`canary`]: a harmless fault that is made up, to see that it is answered.
 //!
 //! All of it moves by change: a machine that is well costs one write into a map for each of its signs of life.
 
-mod children;
+mod canary;
 mod config;
 mod correlate;
 mod desk;
@@ -87,5 +88,8 @@ pub fn start(
     let sweep = vouch::start(&context, sweep);
     slow::start(&context);
     correlate::start(&context, counts);
+    if let Some(limits) = context.config.canary {
+        canary::start(&context, counts, limits);
+    }
     sweep.start(tasks);
 }

@@ -108,7 +108,7 @@ fn retirement(name: &str, more: Vec<Parameter>, last: Vec<Step>) -> Workflow {
 pub fn all() -> Vec<Workflow> {
     let mut all = power::all();
     all.extend(repairs::workflows());
-    all.extend([install_role(), retire(), retire_erased()]);
+    all.extend([install_role(), retire(), retire_erased(), repairs::canary()]);
     all
 }
 

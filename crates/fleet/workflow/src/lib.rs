@@ -22,6 +22,7 @@ use muster_base::task::Tasks;
 use muster_control::{Informers, Metrics};
 
 pub use config::Config;
+pub use repair::metrics::Metrics as RepairMetrics;
 
 #[derive(Clone)]
 pub(crate) struct Context {
@@ -30,17 +31,26 @@ pub(crate) struct Context {
     pub(crate) clock: SharedClock,
     pub(crate) tasks: Tasks,
     pub(crate) metrics: Metrics,
+    pub(crate) repairs: RepairMetrics,
     pub(crate) config: Config,
 }
 
 /// Starts the workflow manager; it ends with `tasks`. Only the leader may do so.
-pub fn start(informers: &Informers, clock: &SharedClock, tasks: &Tasks, metrics: &Metrics, config: Config) {
+pub fn start(
+    informers: &Informers,
+    clock: &SharedClock,
+    tasks: &Tasks,
+    metrics: &Metrics,
+    repairs: &RepairMetrics,
+    config: Config,
+) {
     let context = Context {
         client: informers.client(),
         informers: informers.clone(),
         clock: SharedClock::clone(clock),
         tasks: tasks.clone(),
         metrics: metrics.clone(),
+        repairs: repairs.clone(),
         config,
     };
     template::start(&context);

@@ -3,6 +3,7 @@
 
 pub(crate) mod climb;
 pub(crate) mod ladder;
+pub(crate) mod metrics;
 pub(crate) mod policy;
 pub(crate) mod rates;
 pub(crate) mod rung;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use muster_api::problem::canary::CANARY;
 use muster_api::repair::RungAction;
 use muster_base::clock::elapsed;
 use serde::{Deserialize, Serialize};
@@ -159,7 +160,8 @@ pub fn report(episodes: &[Episode], tried: &BTreeMap<String, Vec<Tried>>) -> Rep
     let (mut classes, mut sites, mut models) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     let mut found_in = Vec::new();
     let mut untouched = 0;
-    for one in episodes {
+    // Nothing was wrong where a fault was made up.
+    for one in episodes.iter().filter(|one| one.class != CANARY) {
         let done = tried.get(&one.problem).map_or(&[][..], Vec::as_slice);
         let mut of_this = done.iter().filter(|doing| doing.episode == one.episode && doing.counts());
         let person =

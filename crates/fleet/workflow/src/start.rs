@@ -4,14 +4,14 @@ pub(crate) mod plan;
 
 use std::sync::Arc;
 
-use kube::api::PostParams;
+use kube::api::{DeleteParams, PostParams};
 use kube::{Api, ResourceExt as _};
 use muster_api::condition;
-use muster_api::problem::State;
+use muster_api::problem::{State, canary};
 use muster_api::workflow::Run;
 use muster_api::{Condition, Inventory, Machine, MachineRole, Problem, RepairPolicy, Workflow};
 use muster_control::{
-    Cause, Change, Driver, Index, Informer, ObjectKey, Outcome, Pass, Queue, Sweep, is_conflict,
+    Cause, Change, Driver, Index, Informer, ObjectKey, Outcome, Pass, Queue, Sweep, is_conflict, is_not_found,
 };
 use parking_lot::Mutex;
 
@@ -89,7 +89,7 @@ impl Starter {
         let (workflows, policies) = (self.workflows.list(), self.policies.list());
         let role = self.roles.get(&ObjectKey::cluster(&machine.spec.role));
         let book = self.book.lock();
-        plan::plan(
+        let mut plan = plan::plan(
             machine,
             &plan::World {
                 inventory: inventory.as_ref().and_then(|inventory| inventory.status.as_ref()),
@@ -101,14 +101,20 @@ impl Starter {
                 book: &book,
                 now: self.context.clock.now(),
             },
-        )
+        );
+        for problem in problems.iter().filter(|problem| canary::is_canary(&problem.spec)) {
+            let run = self.runs.get(&ObjectKey::cluster(canary::answer(problem)));
+            plan::answer(&mut plan, machine, problem, run.as_deref());
+        }
+        plan
     }
 
     /// What was tried stands in the runs; when one ends, its policy tells anew what its rungs have fixed.
     fn keep_book(&self, told: &Queue<ObjectKey>) {
-        let (book, told) = (Arc::clone(&self.book), told.clone());
+        let (book, told, repairs) = (Arc::clone(&self.book), told.clone(), self.context.repairs.clone());
         self.runs.on_change(move |change| {
             note(&book, change);
+            repairs.run(change);
             let ended = |run: &Option<Arc<Run>>| {
                 run.as_ref().is_some_and(|run| run.status.as_ref().is_some_and(|s| s.phase.is_final()))
             };
@@ -117,8 +123,13 @@ impl Starter {
                 told.add_after(ObjectKey::cluster(&repair.policy), policy::TOLD_EVERY);
             }
         });
-        let book = Arc::clone(&self.book);
+        let (book, repairs) = (Arc::clone(&self.book), self.context.repairs.clone());
+        let machines = self.machines.clone();
         self.problems.on_change(move |change| {
+            let machine = change.new.as_ref().map(|problem| ObjectKey::cluster(&problem.spec.machine));
+            let machine = machine.and_then(|machine| machines.get(&machine));
+            let site = machine.as_ref().map_or("", |machine| &machine.spec.site);
+            repairs.problem(change, site, book.lock().tried(&change.key.name));
             if let Some(last) = change.new.as_deref().and_then(Opening::of) {
                 book.lock().saw(&change.key.name, last);
             }
@@ -127,8 +138,11 @@ impl Starter {
 
     /// Keys are names of machines.
     fn wire(&self, queue: &Queue<ObjectKey>) {
-        let to = queue.clone();
-        self.machines.on_change(move |change| to.add(change.key.clone(), Cause::Watch));
+        let (to, repairs) = (queue.clone(), self.context.repairs.clone());
+        self.machines.on_change(move |change| {
+            repairs.machine(change);
+            to.add(change.key.clone(), Cause::Watch);
+        });
         let to = queue.clone();
         self.inventories.on_change(move |change| to.add(change.key.clone(), Cause::Watch));
         let (to, problems) = (queue.clone(), self.problems.clone());
@@ -157,6 +171,12 @@ impl Starter {
                 ill();
             }
         });
+        let to = queue.clone();
+        self.runs.on_change(move |change| {
+            if let Some(run) = change.new.as_ref().filter(|run| run.spec.workflow == canary::CANARY) {
+                to.add(ObjectKey::cluster(&run.spec.machine), Cause::Watch);
+            }
+        });
         let (to, machines) = (queue.clone(), self.machines.clone());
         self.workflows.on_change(move |_| {
             for machine in machines.list() {
@@ -178,6 +198,13 @@ impl Starter {
                 tracing::info!(run = name, machine = run.spec.machine, "a run was started");
                 Ok(true)
             }
+        }
+    }
+
+    async fn forget(&self, run: &str) -> Result<(), kube::Error> {
+        match Api::<Run>::all(self.context.client.clone()).delete(run, &DeleteParams::default()).await {
+            Err(error) if !is_not_found(&error) => Err(error),
+            Err(_) | Ok(_) => Ok(()),
         }
     }
 
@@ -213,6 +240,10 @@ impl Pass for Starter {
         }
         if let Some(run) = &plan.run {
             acted |= self.begin(run).await?;
+        }
+        if let Some(run) = &plan.spent {
+            self.forget(run).await?;
+            acted = true;
         }
         let outcome = if acted { Outcome::ACTED } else { Outcome::IDLE };
         Ok(plan.look_again.map_or(outcome, |left| outcome.again_after(left)))

@@ -31,6 +31,8 @@ pub(crate) struct FleetConfig {
     pub(crate) history: muster_history::Config,
     /// What is counted of Problems.
     pub(crate) problems: muster_doctor::global::Metrics,
+    /// What is counted of repairs.
+    pub(crate) repairs: muster_workflow::RepairMetrics,
 }
 
 /// The clients of the fleet's parts, each under its own identity where the engine is our own.
@@ -64,8 +66,13 @@ pub(crate) async fn run(args: ControllersArgs) -> Result<(), Failure> {
         None => format!("{}-{}", machine_name(None)?, std::process::id()),
     };
     let history = args.history.config();
-    let problems = muster_doctor::global::Metrics::default();
-    let config = FleetConfig { identity, sweep_every: args.sweep_every.0, history, problems };
+    let config = FleetConfig {
+        identity,
+        sweep_every: args.sweep_every.0,
+        history,
+        problems: muster_doctor::global::Metrics::default(),
+        repairs: muster_workflow::RepairMetrics::default(),
+    };
     prepare(&client).await?;
     let tasks = Tasks::new();
     let clients = FleetClients {
@@ -145,7 +152,7 @@ pub(crate) fn start(
         sweep_every: config.sweep_every,
         ..muster_doctor::global::Config::default()
     };
-    let (history, problems) = (config.history, config.problems);
+    let (history, problems, repairs) = (config.history, config.problems, config.repairs);
     let (clients, clock, all, metrics, told) =
         (clients.clone(), SharedClock::clone(clock), tasks.clone(), metrics.clone(), lost.clone());
     tasks.spawn(Kind::Job, "fleet leadership", async move {
@@ -156,7 +163,7 @@ pub(crate) fn start(
             muster_machines::start_joining(&clients.joining, &informers, &clock, &all, &metrics, &machines);
             muster_machines::start(&informers, &clock, &all, &metrics, machines);
             let informers = read.shared_with(clients.workflow.clone());
-            muster_workflow::start(&informers, &clock, &all, &metrics, workflow);
+            muster_workflow::start(&informers, &clock, &all, &metrics, &repairs, workflow);
             let informers = read.shared_with(clients.bmc.clone());
             muster_bmc::start(&informers, &clock, &all, &metrics, bmc);
             let informers = read.shared_with(clients.doctor.clone());

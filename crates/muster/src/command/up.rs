@@ -90,7 +90,8 @@ pub(crate) async fn run(settings: Settings) -> Result<(), Failure> {
     // One process holds the data directory, so a former life of it is not waited for.
     let identity = format!("muster-up-{machine}");
     let problems = muster_doctor::global::Metrics::register(&mut shared.registry.lock());
-    let config = FleetConfig { identity, sweep_every: settings.sweep_every, history, problems };
+    let repairs = muster_workflow::RepairMetrics::register(&mut shared.registry.lock());
+    let config = FleetConfig { identity, sweep_every: settings.sweep_every, history, problems, repairs };
     let lost = controllers::start(&clients, &shared.clock, &shared.tasks, &shared.metrics, config);
     let config = NodeConfig {
         machine,

@@ -63,4 +63,23 @@ fn a5_a_dead_runtime_and_a_hung_one_are_told_apart_each_within_fifteen_seconds()
     println!("a5: stopped to Problem: {:?}", stopped.elapsed());
     assert_eq!(state(&cluster, DEAD), "Clear");
     is_healed(&cluster, HUNG);
+    both_are_counted(&cluster);
+}
+
+fn both_are_counted(cluster: &Cluster) {
+    let output = cluster.kubectl(&["get", "--raw", "/metrics"]);
+    let metrics = String::from_utf8(output.stdout).unwrap();
+    for class in ["runtime.dead", "runtime.hung"] {
+        for line in [
+            format!("muster_problems_closed_total{{class=\"{class}\",site=\"here\",by=\"software\"}} 1"),
+            format!("muster_problem_repair_seconds_count{{class=\"{class}\"}} 1"),
+        ] {
+            assert!(metrics.lines().any(|told| told == line), "{line} is not in {metrics}");
+        }
+    }
+    let repairs = metrics.lines().filter(|line| {
+        line.starts_with("muster_repairs_total{")
+            && line.ends_with("action=\"restartService\",result=\"succeeded\"} 1")
+    });
+    assert_eq!(repairs.count(), 2, "{metrics}");
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use kube::api::PostParams;
 use kube::{Api, Client};
+use muster_api::machine::Phase;
 use muster_api::site::SiteSpec;
 use muster_api::{Machine, Site};
 use muster_apiserver::pki::{Pki, ServingNames};
@@ -61,9 +62,24 @@ impl Stage {
         controllers(&self.client, &self.clock, &self.tasks, metrics, sweep_every);
     }
 
+    pub(crate) fn global_doctor(&self, metrics: &Metrics) {
+        let informers = Informers::new(self.client.clone(), self.tasks.clone());
+        let (counts, config) =
+            (muster_doctor::global::Metrics::default(), muster_doctor::global::Config::default());
+        muster_doctor::global::start(&informers, &self.clock, &self.tasks, metrics, &counts, config);
+    }
+
     /// So many machines that the controllers have nothing to do for.
     pub(crate) async fn machines(&self, count: usize) -> Result<(), Box<dyn Error>> {
-        let status = settled(&self.client, &self.clock).await?;
+        self.machines_in(count, None).await
+    }
+
+    /// The same in another phase.
+    pub(crate) async fn machines_in(&self, count: usize, phase: Option<Phase>) -> Result<(), Box<dyn Error>> {
+        let mut status = settled(&self.client, &self.clock).await?;
+        if let Some(phase) = phase {
+            status["phase"] = serde_json::to_value(phase)?;
+        }
         let path = format!("{MACHINES}?{}=true", bulk::KEEP_STATUS);
         self.load(&path, count, move |n| machine(n, &status)).await
     }
@@ -119,7 +135,9 @@ fn controllers(client: &Client, clock: &SharedClock, tasks: &Tasks, metrics: &Me
     let machines = muster_machines::Config { sweep_every: every, ..muster_machines::Config::default() };
     muster_machines::start_claims(client, &informers, clock, tasks, metrics, &machines);
     muster_machines::start(&informers, clock, tasks, metrics, machines);
-    muster_workflow::start(&informers, clock, tasks, metrics, muster_workflow::Config { sweep_every: every });
+    let repairs = muster_workflow::RepairMetrics::default();
+    let workflow = muster_workflow::Config { sweep_every: every };
+    muster_workflow::start(&informers, clock, tasks, metrics, &repairs, workflow);
 }
 
 /// The name of a machine.

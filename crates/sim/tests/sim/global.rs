@@ -1,6 +1,8 @@
 //! The global doctor: silence, words that run out, and what fails together. The machines of these stories are paper: an
 //! object and a heartbeat each, so that there can be many.
 
+mod canary;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -16,7 +18,7 @@ use muster_api::rack::RackSpec;
 use muster_api::site::SiteSpec;
 use muster_api::{Inventory, Machine, Problem, Rack, Site};
 use muster_base::task::{Kind, Tasks};
-use muster_sim::{Rates, World};
+use muster_sim::{Options, Rates, World};
 use parking_lot::Mutex;
 use serde_json::json;
 
@@ -51,7 +53,11 @@ async fn beat(client: &Client, machine: &str, now: Timestamp) {
 impl Paper {
     /// Racks `SITE-rN` with so many machines each, in service and heard every ten seconds.
     async fn new(seed: u64, racks: &[(&str, usize, usize)]) -> Self {
-        let world = World::build(seed).await;
+        Self::with(Options::new(seed), racks).await
+    }
+
+    async fn with(options: Options, racks: &[(&str, usize, usize)]) -> Self {
+        let world = World::with(options).await;
         let mut names = Vec::new();
         for (site, count, machines) in racks {
             let object = Site::new(site, SiteSpec::default());

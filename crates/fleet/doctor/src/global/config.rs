@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::plan::{burst, correlation, silence};
+use super::plan::{burst, canary, correlation, silence};
 
 /// Already valid values.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct Config {
     pub burst: burst::Limits,
     /// When a Problem of many clears.
     pub closing: correlation::Closing,
+    /// When a fault is made up; never without.
+    pub canary: Option<canary::Limits>,
 }
 
 impl Default for Config {
@@ -45,6 +47,7 @@ impl Default for Config {
             settle: Duration::from_secs(5),
             burst: burst::Limits::default(),
             closing: correlation::Closing::default(),
+            canary: Some(canary::Limits::default()),
         }
     }
 }

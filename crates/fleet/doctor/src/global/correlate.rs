@@ -1,5 +1,7 @@
 //! Problems of many: files what the judgement of bursts says, and keeps it current.
 
+mod children;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +17,7 @@ use parking_lot::Mutex;
 use super::plan::correlation::{Case, Correlation, class_of, component_of};
 use super::plan::record;
 use super::world::World;
-use super::{Context, Metrics, children};
+use super::{Context, Metrics};
 
 const NAME: &str = "correlation";
 /// There is one fleet.

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use muster_api::Problem;
 use muster_api::problem::{State, SuspectKind};
 use muster_control::{Change, Informer};
@@ -11,6 +13,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 /// Classes that are counted by name; a doctor that invents more has them counted as `other`.
@@ -26,14 +29,40 @@ struct Suspected {
     kind: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfSite {
+    site: String,
+}
+
+/// Seconds.
+const ANSWERED_WITHIN: [f64; 9] = [0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 3600.0];
+
 /// Counters of Problems. Cheap to clone.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Metrics {
     opened: Family<Class, Counter>,
     cleared: Family<Class, Counter>,
     unknown: Family<Class, Counter>,
     parents: Family<Suspected, Gauge>,
     classes: Arc<Mutex<BTreeSet<String>>>,
+    answered: Histogram,
+    answered_last: Family<OfSite, Gauge>,
+    late: Family<OfSite, Counter>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            opened: Family::default(),
+            cleared: Family::default(),
+            unknown: Family::default(),
+            parents: Family::default(),
+            classes: Arc::default(),
+            answered: Histogram::new(ANSWERED_WITHIN),
+            answered_last: Family::default(),
+            late: Family::default(),
+        }
+    }
 }
 
 impl Metrics {
@@ -52,6 +81,21 @@ impl Metrics {
             "Problems of many machines that stand, by what is suspected",
             metrics.parents.clone(),
         );
+        registry.register(
+            "muster_canary_seconds",
+            "From the filing of a made-up fault to its clearing",
+            metrics.answered.clone(),
+        );
+        registry.register(
+            "muster_canary_answered_timestamp_seconds",
+            "When a made-up fault was last answered, by site; far back or absent, nothing is repaired there",
+            metrics.answered_last.clone(),
+        );
+        registry.register(
+            "muster_canary_late",
+            "Made-up faults that were not answered in time, by site; any is an alarm",
+            metrics.late.clone(),
+        );
         for kind in SuspectKind::ALL {
             metrics.stand(kind, 0);
         }
@@ -61,6 +105,16 @@ impl Metrics {
     /// So many Problems of many stand.
     pub(super) fn stand(&self, kind: SuspectKind, count: i64) {
         self.parents.get_or_create(&Suspected { kind: kind.as_str() }).set(count);
+    }
+
+    pub(super) fn canary_answered(&self, site: &str, took: Duration, now: Timestamp) {
+        self.answered.observe(took.as_secs_f64());
+        self.answered_last.get_or_create(&OfSite { site: site.to_owned() }).set(now.as_second());
+        self.late.get_or_create(&OfSite { site: site.to_owned() }).inc_by(0);
+    }
+
+    pub(super) fn canary_late(&self, site: &str) {
+        self.late.get_or_create(&OfSite { site: site.to_owned() }).inc();
     }
 
     pub(super) fn follow(&self, problems: &Informer<Problem>) {

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use muster_api::order::{Service, Verb};
+use muster_api::problem::canary::CANARY;
 use muster_api::repair::{Mode, RepairPolicySpec, Rung, RungAction};
 use muster_api::workflow::{Action, Parameter, Step, WorkflowPurpose, WorkflowSpec};
 use muster_api::{GoDuration, RepairPolicy, Workflow};
@@ -112,6 +113,13 @@ pub fn return_to_service() -> Workflow {
     repair(RETURN, Vec::new())
 }
 
+/// Answers a fault that was made up, by a question to the agent that changes nothing.
+pub fn canary() -> Workflow {
+    let steps = vec![order("ask", Verb::CheckKernel, None, MINUTE, 1)];
+    let spec = WorkflowSpec { purpose: WorkflowPurpose::Repair, steps, ..WorkflowSpec::default() };
+    Workflow::new(CANARY, spec)
+}
+
 /// A person is told first: the leave to take the machine away may take long. Pods go as far as their budgets allow.
 pub fn quarantine() -> Workflow {
     let spec = WorkflowSpec {
@@ -209,6 +217,13 @@ pub fn policies() -> Vec<RepairPolicy> {
 mod tests {
     use super::*;
     use crate::template;
+
+    #[test]
+    fn a_canary_disturbs_nothing() {
+        let spec = canary().spec;
+        template::check(&spec).unwrap();
+        assert!(!spec.steps.iter().any(template::disturbs), "{:?}", spec.steps);
+    }
 
     #[test]
     fn every_repair_can_be_run_and_asks_before_it_interrupts() {

@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use muster_api::condition::{self, Status};
 use muster_api::inventory::InventoryStatus;
-use muster_api::machine::Phase;
+use muster_api::machine::{MachineStatus, Phase};
 use muster_api::problem::State;
+use muster_api::problem::canary::{self, CANARY, is_canary};
 use muster_api::role::MachineRoleSpec;
 use muster_api::workflow::{Run, RunSpec, WorkflowPurpose};
 use muster_api::{Condition, MACHINE_LABEL, Machine, Problem, RepairPolicy, Workflow};
@@ -52,6 +53,8 @@ pub struct Plan {
     pub run: Option<Run>,
     /// The condition of the machine, where it differs.
     pub told: Option<Condition>,
+    /// The run that answered a made-up fault and is not needed any more.
+    pub spent: Option<String>,
     /// When time alone may change that.
     pub look_again: Option<Duration>,
 }
@@ -116,7 +119,8 @@ fn provision(machine: &Machine, world: &World<'_>) -> Option<Run> {
 fn repair(machine: &Machine, world: &World<'_>) -> Plan {
     let is_open =
         |problem: &Problem| problem.status.as_ref().is_some_and(|status| status.state == State::Open);
-    let mut open: Vec<&Arc<Problem>> = world.problems.iter().filter(|problem| is_open(problem)).collect();
+    let real = world.problems.iter().filter(|problem| !is_canary(&problem.spec));
+    let mut open: Vec<&Arc<Problem>> = real.filter(|problem| is_open(problem)).collect();
     let phase = machine.status.as_ref().map(|status| status.phase);
     let told_before =
         machine.status.as_ref().is_some_and(|s| condition::find(&s.conditions, REPAIR).is_some());
@@ -182,6 +186,28 @@ fn next(machine: &Machine, problem: &Problem, workflows: &[&Arc<Workflow>], worl
         has_image: world.role.is_some_and(|role| role.image.is_some()),
         now: world.now,
     })
+}
+
+/// What is to be done for a fault that was made up: the run that answers it, or the end of that run. A real fault comes
+/// first.
+pub(super) fn answer(plan: &mut Plan, machine: &Machine, problem: &Problem, run: Option<&Run>) {
+    let serves = |status: &MachineStatus| status.phase == Phase::Healthy && status.run.is_empty();
+    let is_free = plan.run.is_none() && machine.status.as_ref().is_some_and(serves);
+    let status = problem.status.clone().unwrap_or_default();
+    let has_ended = |run: &&Run| run.status.as_ref().is_some_and(|status| status.phase.is_final());
+    match (status.state, run) {
+        (State::Open, None) if is_free => {
+            let spec = RunSpec {
+                workflow: CANARY.to_owned(),
+                problem: problem.name_any(),
+                episode: Some(status.episode),
+                ..RunSpec::default()
+            };
+            plan.run = Some(self::run(&canary::answer(problem), machine, spec));
+        }
+        (State::Clear, run) => plan.spent = run.filter(has_ended).map(|run| run.name_any()),
+        (State::Open | State::Suspect | State::Unknown, _) => {}
+    }
 }
 
 /// The condition that tells `text`, where it does not stand so yet.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use muster_control::{Driver, ObjectKey, Outcome, Pass, Queue};
 use parking_lot::Mutex;
 
-use super::Context;
-use super::plan::correlation::Correlation;
+use super::super::Context;
+use super::super::plan::correlation::Correlation;
 
 const NAME: &str = "holding";
 const WORKERS: usize = 8;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use muster_api::Problem;
+use muster_api::problem::canary::is_canary;
 use muster_api::problem::{EVIDENCE_KEPT, Evidence, ProblemStatus, State};
 
 use super::burst::Opening;
@@ -51,7 +52,7 @@ pub fn unknown(before: &ProblemStatus, now: Timestamp) -> ProblemStatus {
 
 /// What a Problem of one machine is to the judgement of bursts; none where it is not open and nothing holds it.
 pub fn case(problem: &Problem, place: impl FnOnce() -> Place, now: Timestamp) -> Option<Case> {
-    let status = problem.status.as_ref()?;
+    let status = problem.status.as_ref().filter(|_| !is_canary(&problem.spec))?;
     let opened_at = status.opened_at.or(status.first_seen)?;
     let is_open = matches!(status.state, State::Open | State::Unknown) && status.opened_at.is_some();
     if !is_open && status.parent.is_empty() {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use kube::ResourceExt as _;
 use muster_api::machine::Phase;
 use muster_api::problem::State;
+use muster_api::problem::canary::is_canary;
 use muster_api::workflow::{Run, RunPhase, StepStatus};
 use muster_base::clock::elapsed;
 
@@ -72,7 +73,8 @@ pub(super) fn probation(run: &Run, step: &StepStatus, fence: i64, world: &World)
         Err(Progress::Under(_, message)) => return Progress::Wait(message),
         Err(unfinished) => return unfinished,
     };
-    let open = world.problems.iter().find(|problem| {
+    let mut real = world.problems.iter().filter(|problem| !is_canary(&problem.spec));
+    let open = real.find(|problem| {
         problem.status.as_ref().is_some_and(|status| matches!(status.state, State::Open | State::Suspect))
     });
     if let Some(problem) = open {
