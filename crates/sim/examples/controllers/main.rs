@@ -1,13 +1,16 @@
-//! The controllers of the fleet at scale: `cargo run --release --example controllers -- sweep MACHINES` or `-- runs RUNS`.
+//! The controllers of the fleet at scale: `cargo run --release --example controllers -- sweep MACHINES`,
+//! `-- problems MACHINES` or `-- runs RUNS`.
 #![expect(clippy::print_stdout, reason = "a measuring program prints its figures")]
 
+mod problems;
 mod runs;
 mod stage;
 mod sweep;
 
 use std::error::Error;
 
-const USAGE: &str = "usage: controllers sweep MACHINES | controllers runs RUNS";
+const USAGE: &str =
+    "usage: controllers sweep MACHINES | controllers problems MACHINES | controllers runs RUNS";
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -16,6 +19,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let count = words.next().ok_or(USAGE)?.parse()?;
     match what.as_str() {
         "sweep" => sweep::run(count).await,
+        "problems" => problems::run(count).await,
         "runs" => runs::run(count).await,
         _ => Err(USAGE.into()),
     }
