@@ -1,10 +1,11 @@
 //! A whole machine in QEMU: powered off, with a management controller and nothing on a disk, until it is a Healthy node.
 
+mod monitor;
 mod rack;
 
 use std::time::{Duration, Instant};
 
-use rack::{DISK, MAC, NAME, Rack, SERIAL};
+use rack::{DISK, MAC, NAME, NVME, Rack, SERIAL};
 use serde_json::Value;
 
 use crate::harness::wait_for;
@@ -105,7 +106,108 @@ fn a_power_cycle_and_it_is_back_by_itself_with_what_it_keeps_on_its_disk() {
     assert_eq!(rack.machine("/status/phase"), "Healthy");
     assert_ne!(rack.machine("/status/bootID"), boot, "it is another boot");
     let requests = rack.cluster.get(&["certificatesigningrequests"]).unwrap();
-    assert_eq!(requests["items"].as_array().map(Vec::len), Some(1), "it needed no other token");
+    assert_eq!(
+        requests["items"].as_array().map(Vec::len),
+        Some(2),
+        "its agent and its doctor: it needed no other token"
+    );
+    it_serves(&rack);
+}
+
+/// Seconds in which a doctor is to file what it sees of a part.
+const FILED_WITHIN: u64 = 60;
+
+fn is_filed(rack: &Rack, problem: &str, wanted: &str) -> String {
+    let began = Instant::now();
+    let within = Duration::from_secs(FILED_WITHIN);
+    let evidence = wait_for(problem, within, || match rack.problem(problem)? {
+        (state, evidence) if state == wanted => Ok(evidence),
+        other => Err(format!("{other:?}")),
+    });
+    println!("{problem} is {wanted} after {:.1} s", began.elapsed().as_secs_f32());
+    evidence
+}
+
+#[test]
+#[ignore = "make test-slow runs it"]
+fn a_machine_check_and_the_warning_of_an_nvme_disk_are_filed_within_a_minute() {
+    let rack = match Rack::build() {
+        Ok(rack) => rack,
+        Err(why) => return println!("could not run: {why}"),
+    };
+    rack.invite("", None);
+    rack.boot_from_network();
+    becomes_healthy(&rack, &mut Watch::start());
+    let problems = rack.cluster.get(&["problems"]).unwrap();
+    assert_eq!(problems["items"], Value::Array(Vec::new()), "nothing is wrong with it");
+    let mut monitor = rack.monitor();
+    monitor.nvme_warning(1 << 2);
+    let evidence = is_filed(&rack, "disk.failing.nvme0n1", "Open");
+    assert!(evidence.contains("not reliable any more"), "{evidence}");
+    monitor.machine_check();
+    let evidence = is_filed(&rack, "mem.ecc.cpu", "Open");
+    assert!(evidence.contains("[Hardware Error]"), "{evidence}");
+    monitor.nvme_warning(0);
+    wait_for("clear of the warning", WITHIN, || {
+        let (state, _) = rack.problem("disk.failing.nvme0n1")?;
+        equal(&state, "Clear")
+    });
+    assert_eq!(rack.problem("mem.ecc.cpu").unwrap().0, "Open", "an hour has to pass without another");
+    assert_eq!(rack.sim.acts(), ["power 1"], "a person is to look at it");
+}
+
+/// A repair has ended well, by another boot than before.
+fn is_mended(rack: &Rack, run: &str, boot: &mut String) {
+    let began = Instant::now();
+    wait_for("end of the repair", 2 * WITHIN, || match rack.run(run)["status"]["phase"].as_str() {
+        Some("Succeeded") => Ok(()),
+        Some("Failed" | "Ambiguous" | "Canceled") => panic!("{:#}", rack.run(run)["status"]),
+        _ => Err(rack.run(run)["status"]["steps"].to_string()),
+    });
+    wait_for("Healthy", WITHIN, || equal(&rack.machine("/status/phase"), "Healthy"));
+    println!("{run}: {:.1} s", began.elapsed().as_secs_f32());
+    let now = rack.machine("/status/bootID");
+    assert_ne!(now, *boot, "it is another boot");
+    *boot = now;
+}
+
+#[test]
+#[ignore = "make test-slow runs it"]
+fn it_boots_anew_is_installed_anew_and_found_when_it_hangs_and_is_back_each_time() {
+    let rack = match Rack::build() {
+        Ok(rack) => rack,
+        Err(why) => return println!("could not run: {why}"),
+    };
+    rack.patch("machinerole", "worker", r#"[{"op": "add", "path": "/spec/image", "value": {}}]"#);
+    // Fifteen minutes otherwise: a planned reboot takes minutes.
+    rack.patch(
+        "repairpolicy",
+        "silent",
+        r#"[{"op": "replace", "path": "/spec/rungs/0/deadline", "value": "10s"}]"#,
+    );
+    rack.invite("muster.data=LABEL=muster", None);
+    rack.boot_from_network();
+    becomes_healthy(&rack, &mut Watch::start());
+    let mut boot = rack.machine("/status/bootID");
+    let cycle = ["power 0", "power 1"];
+    let mut acts = vec!["power 1"];
+
+    rack.start("reboot", "boots-anew");
+    is_mended(&rack, "boots-anew", &mut boot);
+    assert_eq!(rack.sim.acts(), acts, "its controller had no part in it");
+
+    rack.start("reimage", "installed-anew");
+    is_mended(&rack, "installed-anew", &mut boot);
+    acts.extend(cycle);
+    assert_eq!(rack.sim.acts(), acts);
+
+    rack.monitor().hang();
+    let evidence = is_filed(&rack, "machine.silent", "Open");
+    println!("{evidence}");
+    is_mended(&rack, "repair-db-01.machine.silent-1", &mut boot);
+    acts.extend(cycle);
+    assert_eq!(rack.sim.acts(), acts, "one cycle and no other");
+    equal(&rack.problem("machine.silent").unwrap().0, "Clear").unwrap();
     it_serves(&rack);
 }
 
@@ -114,8 +216,10 @@ fn its_inventory_is_that_of_the_emulated_machine(rack: &Rack) {
     let text = |pointer: &str| inventory.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     assert_eq!(text("/status/serial"), SERIAL);
     assert_eq!((text("/status/nics/0/mac"), text("/status/nics/0/driver")), (MAC, "virtio_net"));
-    assert_eq!((text("/status/disks/0/name"), text("/status/disks/0/serial")), ("vda", DISK));
-    assert_eq!(inventory.pointer("/status/cpu/threads"), Some(&Value::from(2)));
+    let disks: Vec<_> = inventory["status"]["disks"].as_array().into_iter().flatten().collect();
+    let disks: Vec<_> = disks.iter().map(|disk| (&disk["name"], &disk["serial"])).collect();
+    assert_eq!(disks, [(&"nvme0n1".into(), &NVME.into()), (&"vda".into(), &DISK.into())]);
+    assert_eq!(inventory.pointer("/status/cpu/threads"), Some(&Value::from(1)));
     let host = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let kernel = text("/status/kernel");
     assert!(kernel.contains("amd64") && kernel != host.trim(), "{kernel}");

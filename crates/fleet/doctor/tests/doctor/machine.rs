@@ -107,7 +107,7 @@ async fn a4_a_full_disk_and_one_without_inodes_are_two_classes() {
     }
     let inodes = format!("fs.inodes {}", disk.name());
     let took = wait_state(&bench.fleet, &format!("{inodes} Open"), 30 * SECOND).await;
-    println!("a4: no inode left after {files} files; told after {took:?}");
+    println!("a4: no inode left, told after {took:?}; {files} files");
     let full = format!("fs.full {}", disk.name());
     assert!(!bench.fleet.states().iter().any(|state| state.starts_with(&full)), "{:?}", bench.fleet.states());
     let mut filler = std::fs::OpenOptions::new().write(true).open(disk.place.join("0")).unwrap();

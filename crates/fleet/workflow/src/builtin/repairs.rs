@@ -189,11 +189,17 @@ pub fn policies() -> Vec<RepairPolicy> {
         policy("stalled-io", &["io.stall"], vec![rung(Observe, 5), rung(PowerCycle, 30), last()]),
         policy(
             "nic",
-            &["nic.down", "nic.flap"],
+            &["nic.down", "nic.flap", "nic.hang", "nic.slow"],
             vec![rung(Observe, 10), rung(ResetDevice, 15), rung(PowerCycle, 30), last()],
         ),
         policy("readonly", &["fs.readonly"], vec![rung(Reboot, 30), rung(Reimage, 4 * 60), last()]),
         policy("full", &["fs.full", "fs.inodes"], vec![rung(CleanUp, 30), rung(Reimage, 4 * 60), last()]),
+        // It goes on with what it has, and nobody knows what that is.
+        policy(
+            "kernel",
+            &["kernel.oops", "cpu.lockup"],
+            vec![rung(Observe, 10), rung(Reboot, 30), rung(PowerCycle, 30), last()],
+        ),
         policy("oom", &["mem.oom_storm"], vec![rung(Observe, 10), rung(Reboot, 30), last()]),
         policy(
             "clock",
@@ -207,7 +213,17 @@ pub fn policies() -> Vec<RepairPolicy> {
         policy("software", &["reboot.loop", "drift"], vec![rung(Observe, 60), rung(Reimage, 4 * 60), last()]),
         policy(
             "hands",
-            &["disk.media_error", "mem.ecc", "hardware.missing", "nic.loss", "slow"],
+            &[
+                "disk.media_error",
+                "disk.failing",
+                "mem.ecc",
+                "hardware.missing",
+                "temp.high",
+                "fan.failed",
+                "power.failed",
+                "nic.loss",
+                "slow",
+            ],
             vec![rung(Observe, 60), last()],
         ),
     ]

@@ -11,6 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use super::monitor::Monitor;
 use crate::bmc::emulator::{IpmiSim, lacks_of};
 use crate::harness::{Cluster, MUSTER, Process, done, root, unable, wait_for};
 
@@ -18,6 +19,7 @@ pub(crate) const NAME: &str = "db-01";
 pub(crate) const SERIAL: &str = "SN-QEMU-0001";
 pub(crate) const MAC: &str = "52:54:00:12:34:56";
 pub(crate) const DISK: &str = "DISK-0001";
+pub(crate) const NVME: &str = "NVME-0001";
 const ADDRESS: &str = "10.99.0.1";
 const SERVER: &str = "https://10.99.0.1:6443";
 const WEB: &str = "10.99.0.1:8080";
@@ -51,15 +53,17 @@ case "$2 $3" in
 esac
 "#;
 
-/// Without the controller's word for it, it boots from a disk that it does not have.
+/// Without the controller's word for it, it boots from a disk that it does not have. One processor: two that are emulated
+/// each by a thread of QEMU 7.2 lock each other up now and then when the kernel changes its own code.
 fn machine(directory: &Path) -> String {
     let at = directory.display();
     format!(
         "#!/bin/sh\n\
          order=c; [ \"$(cat '{at}/boot' 2> /dev/null)\" != pxe ] || order=n\n\
-         exec setsid qemu-system-x86_64 -daemonize -pidfile '{at}/qemu.pid' -accel tcg,thread=multi -cpu max -smp 2 -m 2048 \
-         -display none -monitor none -serial 'file:{at}/console.out' -boot $order -smbios type=1,serial={SERIAL} \
+         exec setsid qemu-system-x86_64 -daemonize -pidfile '{at}/qemu.pid' -accel tcg -cpu max,vendor=GenuineIntel -smp 1 \
+         -m 2048 -display none -qmp 'unix:{at}/monitor,server=on,wait=off' -serial 'file:{at}/console.out' -boot $order -smbios type=1,serial={SERIAL} \
          -drive 'file={at}/disk.img,if=none,id=d,format=raw' -device virtio-blk-pci,drive=d,serial={DISK} \
+         -drive 'file={at}/nvme.img,if=none,id=e,format=raw' -device nvme,id=nvme0,drive=e,serial={NVME} \
          -netdev tap,id=n,ifname=rack0,script=no,downscript=no -device virtio-net-pci,netdev=n,mac={MAC}\n"
     )
 }
@@ -158,6 +162,7 @@ impl Rack {
         let disk = directory.join("disk.img");
         fs::File::create(&disk).and_then(|file| file.set_len(1 << 30)).unwrap();
         done(Command::new("mkfs.ext4").args(["-q", "-L", "muster"]).arg(&disk));
+        fs::File::create(directory.join("nvme.img")).and_then(|file| file.set_len(64 << 20)).unwrap();
         fs::set_permissions(directory.join("machine"), fs::Permissions::from_mode(0o755)).unwrap();
         // The harness looks for warnings and shows on failure what ends in .log.
         symlink(directory.join("console.out"), cluster.path("console.log")).unwrap();
@@ -170,6 +175,12 @@ impl Rack {
         let file = self.cluster.path(name);
         fs::write(&file, text).unwrap();
         let output = self.cluster.kubectl(&["apply", "--filename", file.to_str().unwrap()]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Changes an object by a JSON patch.
+    pub(crate) fn patch(&self, kind: &str, name: &str, patch: &str) {
+        let output = self.cluster.kubectl(&["patch", kind, name, "--type=json", "--patch", patch]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
@@ -231,6 +242,23 @@ impl Rack {
     /// The emulator, while the machine is on.
     pub(crate) fn emulator(&self) -> Option<Pid> {
         self.emulator.pid()
+    }
+
+    pub(crate) fn monitor(&self) -> Monitor {
+        Monitor::of(&self.emulator.0.with_file_name("monitor"))
+    }
+
+    /// State and evidence of a Problem of the machine.
+    pub(crate) fn problem(&self, name: &str) -> Result<(String, String), String> {
+        let problem = self.cluster.get(&["problem", &format!("{NAME}.{name}")])?;
+        let status = &problem["status"];
+        Ok((status["state"].as_str().unwrap_or_default().to_owned(), status["evidence"].to_string()))
+    }
+
+    /// Does a workflow on the machine, by the command line.
+    pub(crate) fn start(&self, workflow: &str, run: &str) {
+        let words = ["run", "start", workflow, "--machine", NAME, "--name", run];
+        println!("{}", done(&mut self.cluster.muster(&words)));
     }
 
     /// A part of the Machine, as text.
