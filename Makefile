@@ -21,7 +21,8 @@ test: ## every test, real containers included where the machine allows
 	tests/run
 
 test-slow: ## the tests that take minutes: emulated management controllers, the whole crash matrix, a whole machine in QEMU
-	tests/run --package muster --test muster -- --ignored bmc::matrix bmc::silence bmc::redfish::through qemu
+	tests/run --package muster --test muster -- --ignored bmc::matrix bmc::silence bmc::redfish::a10 soak qemu
+	tests/run --package muster-doctor --test doctor -- --ignored
 	tests/run --release --package muster-rehearsal --test rehearsal -- --ignored
 
 test-foreign: ## the story of the demo on the real Kubernetes, built from its Go modules

@@ -17,7 +17,7 @@ use std::future::Future;
 
 use clap::CommandFactory as _;
 use muster_api::{Disruption, DisruptionBudget, Machine, MachineClaim, Problem};
-use muster_base::clock::{SharedClock, SystemClock};
+use muster_base::clock::{SharedClock, SteadyClock, SystemClock};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::doctor::DoctorCommand;
@@ -85,6 +85,11 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
 /// The clock of the process.
 pub(crate) fn clock() -> SharedClock {
     std::sync::Arc::new(SystemClock)
+}
+
+/// The clock of a control plane: deadlines and leases are those of many, and do not jump when this machine's clock is set.
+pub(crate) fn steady_clock() -> SharedClock {
+    std::sync::Arc::new(SteadyClock::new())
 }
 
 /// Runs a command that ends by itself.

@@ -101,7 +101,12 @@ impl Doctor {
         filing.load(&mut cases).await?;
         let now = Instant::now();
         let began = (clock.now(), now);
-        let (planned, maintenance) = watch::channel(Vec::new());
+        // Known before the first look: what a planned boot shows is planned too.
+        let known = match &config.local {
+            Some(_) => objects::maintenance(&client, &config.machine).await,
+            None => Vec::new(),
+        };
+        let (planned, maintenance) = watch::channel(known);
         Ok(Self {
             config,
             source: source.into(),
@@ -200,9 +205,11 @@ impl Doctor {
         let now = Instant::now();
         // Ages and rates must not jump when somebody sets the clock.
         let steady = self.began.0.saturating_add(now - self.began.1).unwrap_or(self.began.0);
+        let planned = is_planned(&self.maintenance.borrow(), self.clock.now());
         let mut looks = Vec::new();
         for due in self.detectors.iter_mut().filter(|due| due.at <= now) {
             due.at = now + due.detector.every();
+            due.detector.planned(planned);
             looks.push(due.detector.look(steady));
         }
         for look in looks {

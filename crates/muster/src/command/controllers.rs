@@ -10,7 +10,7 @@ use muster_base::task::{Kind, Tasks};
 use muster_control::{Informers, Leadership, LeaseConfig, Metrics, install, is_conflict, lead};
 use tokio_util::sync::CancellationToken;
 
-use super::{clock, machine_name};
+use super::{machine_name, steady_clock};
 use crate::cli::ControllersArgs;
 use crate::client::{connect_service_now, kubeconfig_path};
 use crate::failure::{Code, Failure};
@@ -86,7 +86,7 @@ pub(crate) async fn run(args: ControllersArgs) -> Result<(), Failure> {
         joining: client.clone(),
         claims: client,
     };
-    let lost = start(&clients, &clock(), &tasks, &Metrics::default(), config);
+    let lost = start(&clients, &steady_clock(), &tasks, &Metrics::default(), config);
     tokio::select! {
         ended = signals::run_until_told(&tasks) => ended,
         () = lost.cancelled() => {

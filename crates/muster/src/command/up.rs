@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::controllers::{self, FleetClients, FleetConfig};
-use super::{clock, machine_name};
+use super::{clock, machine_name, steady_clock};
 use crate::cli::UpArgs;
 use crate::failure::{Code, Failure};
 use crate::node::{self, NodeConfig, OwnNode};
@@ -57,7 +57,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), Failure> {
     let began = Instant::now();
     let machine = machine_name(settings.machine.clone())?;
     let (data_dir, store, port, bound) = take(&settings).await?;
-    let shared = Shared::new(clock());
+    let shared = Shared::new(steady_clock());
     let own_node = Arc::new(OwnNode::new(clock(), machine.clone()));
     let slot = own_node.slot();
     let config = PlaneConfig { data_dir: data_dir.clone(), pods_reach: reach(bound) };

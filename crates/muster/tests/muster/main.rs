@@ -9,6 +9,7 @@
 mod bmc;
 mod commands;
 mod crash;
+mod faketime;
 mod foreign;
 mod harness;
 mod history;
@@ -20,5 +21,6 @@ mod qemu;
 mod refusals;
 mod rights;
 mod runtime;
+mod soak;
 mod story;
 mod transcript;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
 
 use crate::harness::{Cluster, MACHINE, needs_containers, wait_for};
 use crate::story::{field, takes_the_machine_in, up, wait_phase};
@@ -36,8 +37,41 @@ fn kills_it_until_it_stays_down(cluster: &Cluster) -> Instant {
     died
 }
 
+/// The node is cordoned and no container was started yet to prove the machine, says the run.
+fn is_between(run: &Value) -> bool {
+    let steps = run["status"]["steps"].as_array().cloned().unwrap_or_default();
+    let phase = |name: &str| steps.iter().find(|step| step["name"] == name).map(|step| &step["phase"]);
+    let is_done = |name: &str| phase(name).is_some_and(|phase| phase == "Succeeded");
+    is_done("cordon") && !is_done("probation")
+}
+
+/// Restarted, and cordoned until a container was really started: seen at every look between the two.
 fn is_healed(cluster: &Cluster, problem: &str) {
-    wait_phase(cluster, "run", &format!("repair-{problem}-1"), "Succeeded", 120 * SECOND);
+    let run = format!("repair-{problem}-1");
+    let mut looks = 0;
+    wait_for("end of the repair", 120 * SECOND, || {
+        let before = cluster.get(&["run", &run])?;
+        let node = cluster.get(&["node", MACHINE])?;
+        let after = cluster.get(&["run", &run])?;
+        if is_between(&before) && is_between(&after) {
+            looks += 1;
+            assert_eq!(node["spec"]["unschedulable"], true, "{after}");
+        }
+        let phase = after["status"]["phase"].as_str().unwrap_or_default();
+        if phase == "Succeeded" { Ok(()) } else { Err(phase.to_owned()) }
+    });
+    assert!(0 < looks, "nobody looked while it was proved");
+    let run = cluster.get(&["run", &run]).unwrap();
+    let steps = run["status"]["steps"].as_array().unwrap().iter();
+    let steps: Vec<&str> = steps.map(|step| step["name"].as_str().unwrap()).collect();
+    let expected = ["grant", "cordon", "restart-runtime", "probation", "uncordon", "healthy", "release"];
+    assert_eq!(steps, expected);
+    let orders = cluster.get(&["orders"]).unwrap();
+    let started = orders["items"].as_array().unwrap().iter().filter(|order| {
+        order["spec"]["run"] == run["metadata"]["name"] && order["spec"]["verb"] == "CheckContainerStart"
+    });
+    assert!(started.into_iter().any(|order| order["status"]["phase"] == "Done"), "no container was started");
+    assert!(cluster.get(&["node", MACHINE]).unwrap()["spec"].get("unschedulable").is_none());
     wait_phase(cluster, "machine", MACHINE, "Healthy", 5 * SECOND);
     assert_eq!(state(cluster, problem), "Clear");
 }

@@ -203,8 +203,15 @@ fn the_story_is_told(cluster: &Cluster) {
 }
 
 pub(crate) fn up(cluster: &Cluster) -> Process {
+    up_with(cluster, &[])
+}
+
+/// With these settings of its environment.
+pub(crate) fn up_with(cluster: &Cluster, environment: &[(&str, &str)]) -> Process {
     let data_dir = cluster.data_dir.to_str().unwrap();
-    let server = cluster.service("up", &["up", "--data-dir", data_dir, "--machine", MACHINE]);
+    let mut command = cluster.muster(&["up", "--data-dir", data_dir, "--machine", MACHINE]);
+    command.envs(environment.iter().copied());
+    let server = Process::start(command, &cluster.path("up.log"));
     wait_for("ready API", 30 * SECOND, || {
         let ready = cluster.kubectl(&["get", "--raw", "/readyz"]);
         if text(&ready) == "ok" { Ok(()) } else { Err(String::from_utf8_lossy(&ready.stderr).into_owned()) }

@@ -236,15 +236,49 @@ async fn a_silent_machine_is_filed_in_time_and_clears_when_it_is_heard_again() {
     assert_eq!(paper.world.list::<Problem>().len(), 1, "nothing else was filed");
 }
 
+/// Maintenance from now on.
+async fn plan(paper: &Paper, machine: &str, minutes: i64) {
+    let now = paper.world.now();
+    let to = now + SignedDuration::from_mins(minutes);
+    let window = Maintenance { from: now, to, reason: "firmware".into() };
+    let patch = Patch::Merge(json!({"spec": {"maintenance": [window]}}));
+    let api: Api<Machine> = Api::all(paper.world.admin());
+    api.patch(machine, &PatchParams::default(), &patch).await.expect("the API answers");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_day_of_peace_and_planned_reboots_has_no_problem_and_the_first_silence_unplanned_has_one() {
+    let paper = Paper::new(79, &[("a", 1, 3)]).await;
+    for hour in 0..24 {
+        let began = paper.world.now();
+        // One machine after the other, and once the whole rack.
+        let rebooted = match hour {
+            13 => paper.names.clone(),
+            1 | 5 | 9 | 17 | 21 => vec![paper.names[hour / 4 % 3].clone()],
+            _ => Vec::new(),
+        };
+        for machine in &rebooted {
+            plan(&paper, machine, 20).await;
+        }
+        for _ in 0..3 {
+            paper.silence(&rebooted);
+            tokio::time::sleep(seconds(180)).await;
+            paper.give_back();
+            tokio::time::sleep(seconds(120)).await;
+        }
+        let passed = paper.world.now().duration_since(began).as_secs().unsigned_abs();
+        tokio::time::sleep(seconds(3600 - passed)).await;
+        assert_eq!(paper.world.list::<Problem>().len(), 0, "hour {hour}");
+    }
+    paper.silence(&paper.names[..1]);
+    wait_state(&paper.world, "a-r0-m0.machine.silent", State::Open, 60).await;
+    assert_eq!(paper.world.list::<Problem>().len(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn planned_maintenance_is_silent_in_peace_and_what_is_silent_after_it_is_filed() {
     let paper = Paper::new(71, &[("a", 1, 4)]).await;
-    let now = paper.world.now();
-    let window =
-        Maintenance { from: now, to: now + SignedDuration::from_mins(20), reason: "firmware".into() };
-    let patch = Patch::Merge(json!({"spec": {"maintenance": [window]}}));
-    let api: Api<Machine> = Api::all(paper.world.admin());
-    api.patch("a-r0-m1", &PatchParams::default(), &patch).await.expect("the API answers");
+    plan(&paper, "a-r0-m1", 20).await;
     paper.silence(&["a-r0-m1".to_owned()]);
     tokio::time::sleep(seconds(24 * 60)).await;
     assert_eq!(paper.world.list::<Problem>().len(), 0);
@@ -252,7 +286,7 @@ async fn planned_maintenance_is_silent_in_peace_and_what_is_silent_after_it_is_f
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rack_of_which_thirty_of_forty_fall_silent_within_two_minutes_is_one_problem() {
+async fn a12a_a_rack_of_which_thirty_of_forty_fall_silent_within_two_minutes_is_one_problem() {
     let paper = Paper::new(72, &[("a", 1, 40), ("b", 2, 4)]).await;
     let rack = paper.of("a-r0");
     for five in rack[..30].chunks(5) {
@@ -275,7 +309,7 @@ async fn a_rack_of_which_thirty_of_forty_fall_silent_within_two_minutes_is_one_p
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_site_that_is_cut_off_is_one_problem_and_comes_back_as_one() {
+async fn a12b_a_site_that_is_cut_off_is_one_problem_and_comes_back_as_one() {
     let paper = Paper::new(73, &[("a", 5, 4), ("b", 5, 4)]).await;
     paper.silence(&paper.of("a-"));
     paper.wait_parent("correlated.site.a", 20, 20).await;
@@ -287,7 +321,7 @@ async fn a_site_that_is_cut_off_is_one_problem_and_comes_back_as_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bad_rule_on_a_fifth_of_the_fleet_is_named_and_clears_flow() {
+async fn a12c_a_bad_rule_on_a_fifth_of_the_fleet_is_named_and_clears_flow() {
     let paper = Paper::new(74, &[("a", 5, 5), ("b", 5, 5)]).await;
     let marked: Vec<String> = paper.names.iter().step_by(5).cloned().collect();
     for machine in &marked {

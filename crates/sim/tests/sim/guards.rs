@@ -1,9 +1,15 @@
 //! What the API itself refuses, whoever asks: no destructive verb acts on nothing as if it meant everything.
 
+use std::io::{self, Write};
+use std::sync::Arc;
+
 use kube::Api;
 use kube::api::PostParams;
+use muster_api::disruption::DisruptionPhase;
+use muster_api::order::OrderPhase;
 use muster_api::{Disruption, Order};
 use muster_sim::{Phase, World};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use crate::support::seconds;
@@ -23,7 +29,7 @@ async fn refusal(world: &World, kind: &str, spec: Value) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn empty_and_wildcard_targets_are_refused_with_the_field() {
+async fn a15_empty_and_wildcard_targets_are_refused_with_the_field() {
     let world = World::build(50).await;
     let until = "2026-01-06T00:00:00Z";
     for machine in [json!(""), json!("*"), json!("m*"), Value::Null] {
@@ -77,9 +83,88 @@ async fn empty_and_wildcard_targets_are_refused_with_the_field() {
     }
 }
 
+/// What was logged.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn erase(machine: &str, disks: &[&str], generation: i64) -> Value {
+    json!({"machine": machine, "verb": "EraseDisks", "arguments": {"disks": disks}, "generation": generation,
+        "run": "replay", "step": "erase", "attempt": 1})
+}
+
+#[tokio::test(start_paused = true)]
+async fn a15_what_would_destroy_without_a_target_out_of_date_or_out_of_turn_is_refused_and_audited() {
+    let kept = Kept::default();
+    let to = kept.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || to.clone()).finish();
+    let _logs = tracing::subscriber::set_default(subscriber);
+    let world = World::build(53).await;
+    world.add_machine("m0", "site-a").await;
+    world.wait_phase("m0", Phase::Healthy).await;
+    let before = world.effects();
+    // No target, every target: the API refuses it, and who asked stands in the log.
+    for spec in [erase("", &["S1"], 9), erase("*", &["S1"], 9), erase("m0", &[], 9), erase("m0", &["*"], 9)] {
+        refusal(&world, "Order", spec).await;
+    }
+    let reimage =
+        json!({"machine": "m*", "verb": "Reimage", "generation": 9, "run": "r", "step": "s", "attempt": 1});
+    refusal(&world, "Order", reimage).await;
+    let text = String::from_utf8(kept.0.lock().clone()).expect("text");
+    let audited: Vec<&str> = text.lines().filter(|line| line.contains("muster_audit: refused")).collect();
+    assert_eq!(audited.len(), 5, "{audited:#?}");
+    for line in audited {
+        for part in [
+            "user=\"admin\"",
+            "verb=\"create\"",
+            "path=\"/apis/muster.dev/v1alpha1/orders\"",
+            "code=422",
+            "audit_id=",
+        ] {
+            assert!(line.contains(part), "no {part}: {line}");
+        }
+    }
+    // A generation of yesterday: the agent refuses, and the order tells it as long as it is kept.
+    let asked: Api<Order> = Api::all(world.admin());
+    let stale = json!({"apiVersion": "muster.dev/v1alpha1", "kind": "Order", "metadata": {"name": "stale"}, "spec": erase("m0", &["S1"], 0)});
+    asked.create(&PostParams::default(), &serde_json::from_value(stale).expect("an order")).await.unwrap();
+    let refused = world
+        .wait("a refusal", seconds(60), |world| {
+            let status = world.get::<Order>("", "stale").and_then(|order| order.status).unwrap_or_default();
+            if status.phase.is_final() { Ok(status) } else { Err(format!("{status:?}")) }
+        })
+        .await;
+    assert_eq!(refused.phase, OrderPhase::Refused);
+    assert!(refused.message.starts_with("generation 0 is older than "), "{}", refused.message);
+    // A machine that serves is not the failed one that was meant.
+    let grants: Api<Disruption> = Api::all(world.admin());
+    grants.create(&PostParams::default(), &Disruption::new("wrong", request("m0"))).await.unwrap();
+    let denied = world
+        .wait("a denial", seconds(60), |world| {
+            let status =
+                world.get::<Disruption>("", "wrong").and_then(|asked| asked.status).unwrap_or_default();
+            if status.phase == DisruptionPhase::Denied { Ok(status) } else { Err(format!("{status:?}")) }
+        })
+        .await;
+    assert!(denied.reason.contains("machine m0 is Healthy, not Failed"), "{}", denied.reason);
+    tokio::time::sleep(seconds(600)).await;
+    assert_eq!(world.effects(), before, "nothing was done");
+    assert_eq!(world.phase("m0"), Some(Phase::Healthy));
+}
+
 /// A decommission was restarted when its set of machines was empty already, and empty once meant everything.
 #[tokio::test(start_paused = true)]
-async fn the_diskerase_replay_touches_nothing() {
+async fn a15_the_diskerase_replay_touches_nothing() {
     let world = World::build(51).await;
     for name in ["m0", "m1", "m2"] {
         world.add_machine(name, "site-a").await;

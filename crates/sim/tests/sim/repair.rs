@@ -19,7 +19,7 @@ use crate::support::{
 const RUN: &str = "repair-m0.runtime.hung.containerd-1";
 
 #[tokio::test(start_paused = true)]
-async fn a_hung_runtime_is_found_granted_cordoned_restarted_proved_and_returned_to_service() {
+async fn a5_a_hung_runtime_is_found_granted_cordoned_restarted_proved_and_returned_to_service() {
     let world = World::build(2).await;
     for name in names(3) {
         world.add_machine(&name, "site-a").await;
@@ -100,7 +100,7 @@ fn every_order_went_through_its_phases_once(world: &World) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restart_that_does_not_help_fails_the_machine_and_the_rung_is_done_once_more() {
+async fn a11_a_restart_that_does_not_help_fails_the_machine_and_the_rung_is_done_once_more() {
     let world = World::build(3).await;
     world.add_machine("m0", "site-a").await;
     healthy(&world, &["m0"]).await;
@@ -126,7 +126,7 @@ async fn a_restart_that_does_not_help_fails_the_machine_and_the_rung_is_done_onc
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_nothing_helps_ends_with_a_person_and_the_machine_says_why() {
+async fn a11_what_nothing_helps_ends_with_a_person_and_the_machine_says_why() {
     let world = World::build(3).await;
     world.add_machine("m0", "site-a").await;
     healthy(&world, &["m0"]).await;

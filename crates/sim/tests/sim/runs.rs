@@ -250,7 +250,7 @@ async fn disks_are_erased_on_an_emptied_machine_by_name_and_with_leave_of_its_ow
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_erased_where_the_machine_serves_or_nobody_agreed() {
+async fn a15_nothing_is_erased_where_the_machine_serves_or_nobody_agreed() {
     let world = world_with_workflows(45).await;
     let steps = json!([
         {"name": "allowed", "action": "approve", "deadline": "1h"},

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, WARNING};
 use http::{HeaderMap, Method, Request};
 use http_body::Body;
-use tracing::debug;
+use tracing::{debug, info};
 use uuid::Uuid;
 
 use super::metrics::Answered;
@@ -18,6 +18,9 @@ use crate::request::{Accept, Query, RequestInfo, Syntax};
 use crate::rest::create::bulk;
 use crate::rest::{self, Call};
 use crate::status::Refusal;
+
+/// Whoever is refused here wanted to change what is done to machines.
+const OF_THE_FLEET: &str = "muster.dev";
 
 impl ApiServer {
     /// Who a request is from: its bearer token, else the connection's certificate, else nobody.
@@ -77,6 +80,11 @@ impl ApiServer {
             seconds: begun.elapsed().as_secs_f64(),
         });
         debug!(verb = info.verb, path = info.path, code, user, "answered");
+        if path.group == OF_THE_FLEET && is_refused_change(&info.verb, code) {
+            let audit_id =
+                reply.headers().get("audit-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
+            info!(target: "muster_audit", user, verb = info.verb, path = info.path, code, audit_id, "refused");
+        }
         reply
     }
 
@@ -143,6 +151,11 @@ impl ApiServer {
         }
         Ok(reply)
     }
+}
+
+/// Not allowed, or not well said; a conflict is neither.
+fn is_refused_change(verb: &str, code: u16) -> bool {
+    !matches!(verb, "get" | "list" | "watch") && matches!(code, 400 | 403 | 422)
 }
 
 fn audit_id(headers: &HeaderMap) -> HeaderValue {

@@ -25,6 +25,9 @@ const BOOTS_KEPT: usize = 16;
 struct Boot {
     id: String,
     at: Timestamp,
+    /// It was seen within planned maintenance.
+    #[serde(default)]
+    planned: bool,
 }
 
 /// The detector. Without a place to keep what it saw, it sees nothing.
@@ -32,20 +35,21 @@ pub(crate) struct Boots {
     roots: Roots,
     rule: Arc<Rule>,
     file: StateFile,
+    planned: bool,
     boots: Option<Vec<Boot>>,
 }
 
 impl Boots {
     pub(crate) fn new(roots: Roots, state_dir: Option<&Path>) -> Self {
         let rule = Rule::level(SOURCE, "boots", "reboot.loop", 1, 60);
-        Self { roots, rule, file: StateFile::new(state_dir, "boots.json"), boots: None }
+        Self { roots, rule, file: StateFile::new(state_dir, "boots.json"), planned: false, boots: None }
     }
 
     fn note(&mut self, now: Timestamp) -> &[Boot] {
         let boots = self.boots.get_or_insert_with(|| self.file.read().unwrap_or_default());
         let id = self.roots.boot_id();
         if !id.is_empty() && boots.last().is_none_or(|last| last.id != id) {
-            boots.push(Boot { id, at: now });
+            boots.push(Boot { id, at: now, planned: self.planned });
             if BOOTS_KEPT < boots.len() {
                 boots.remove(0);
             }
@@ -64,12 +68,17 @@ impl Detector for Boots {
         vec![Arc::clone(&self.rule)]
     }
 
+    fn planned(&mut self, planned: bool) {
+        self.planned = planned;
+    }
+
     fn look(&mut self, now: Timestamp) -> Look {
         if !self.file.is_kept() {
             return Look { source: SOURCE, found: Vec::new(), rest: Rest::Unseen };
         }
         let boots = self.note(now);
-        let lately = boots.iter().filter(|boot| elapsed(boot.at, now) <= WINDOW).count();
+        let is_lately = |boot: &&Boot| !boot.planned && elapsed(boot.at, now) <= WINDOW;
+        let lately = boots.iter().filter(is_lately).count();
         let bad = (BOOTS_MAX <= lately).then(|| format!("{lately} boots within {} s", WINDOW.as_secs()));
         Look { source: SOURCE, found: vec![Finding::of(&self.rule, "", bad)], rest: Rest::Good }
     }
@@ -94,5 +103,26 @@ mod tests {
         let loops = "reboot.loop : 3 boots within 1800 s";
         assert_eq!(told, ["", "", "", "", loops, loops, ""]);
         assert_eq!(Boots::new(tree.roots(), None).look(at(900)).rest, Rest::Unseen);
+    }
+
+    #[test]
+    fn boots_within_planned_maintenance_are_no_loop_even_when_it_is_over() {
+        let tree = Tree::new();
+        let mut told = Vec::new();
+        for (second, boot, planned) in [
+            (0, "a", false),
+            (60, "b", true),
+            (120, "c", true),
+            (180, "d", true),
+            (600, "d", false),
+            (700, "e", false),
+            (800, "f", false),
+        ] {
+            tree.write(&format!("proc/sys/kernel/random/boot_id = {boot}"));
+            let mut detector = Boots::new(tree.roots(), Some(tree.path()));
+            detector.planned(planned);
+            told.push(bad(&detector.look(at(second))).join(";"));
+        }
+        assert_eq!(told, ["", "", "", "", "", "", "reboot.loop : 3 boots within 1800 s"]);
     }
 }

@@ -168,6 +168,24 @@ mod tests {
     }
 
     #[test]
+    fn a_day_of_small_drift_has_no_problem_and_half_a_second_after_it_has_one() {
+        let rule = rule();
+        let mut cases = crate::diagnosis::cases::Cases::new(vec![Arc::clone(&rule)]);
+        let mut told = |second: i64, offset: SignedDuration| {
+            let now = super::super::tree::at(second);
+            let moment = crate::diagnosis::Moment { now, boot_id: "boot", held: false };
+            cases.take(&look(&rule, vec![(offset, "a"), (-offset, "b")]), moment);
+            cases.all().filter_map(|(_, case)| Some(case.status()?.state.as_str())).collect::<String>()
+        };
+        for look in 0..24 * 120 {
+            let drift = SignedDuration::from_millis(look * 7 % 41 - 20);
+            assert_eq!(told(look * 30, drift), "", "look {look}");
+        }
+        let states = [1, 2].map(|look| told(86_400 + look * 30, SignedDuration::from_millis(501)));
+        assert_eq!(states, ["Suspect", "Open"]);
+    }
+
+    #[test]
     fn a7_the_middle_counts_and_no_answer_says_nothing() {
         let rule = rule();
         let seconds = SignedDuration::from_secs;

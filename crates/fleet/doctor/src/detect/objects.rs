@@ -19,11 +19,11 @@ use crate::kernel::{Roots, line};
 use crate::rule::{Finding, Look, Rest, Rule, Sign};
 
 const SOURCE: &str = "objects";
-const EVERY: Duration = Duration::from_secs(60);
-/// Rest while the API does not answer.
+const EVERY: Duration = Duration::from_secs(48);
+/// Rest while the API does not answer, and before something bad is looked at a second time.
 const AGAIN: Duration = Duration::from_secs(10);
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-/// The role's settings are compared in every so many looks.
+/// The role is read in every so many looks.
 const ROLE_EVERY: u32 = 5;
 /// What is told of one part at most.
 const TOLD_MAX: usize = 5;
@@ -124,16 +124,21 @@ pub(crate) struct Objects {
 impl Objects {
     /// Asks until shutdown.
     pub(crate) async fn watch(self, token: CancellationToken) {
-        let mut round = 0_u32;
+        let (mut round, mut role, mut was_bad) = (0_u32, None, false);
         loop {
-            let with_role = round.is_multiple_of(ROLE_EVERY);
+            if round.is_multiple_of(ROLE_EVERY) {
+                role = None;
+            }
             let asked = async {
-                let (look, answers) = self.look(with_role).await;
-                (self.to.send(look).await.is_ok(), answers)
+                let (look, answers) = self.look(&mut role).await;
+                let is_bad = look.found.iter().any(|finding| matches!(finding.sign, Sign::Bad(_)));
+                (self.to.send(look).await.is_ok(), answers, is_bad)
             };
-            let Some((true, answers)) = token.run_until_cancelled(asked).await else { return };
+            let Some((true, answers, is_bad)) = token.run_until_cancelled(asked).await else { return };
             round = round.wrapping_add(u32::from(answers));
-            let rest = if answers { EVERY.mul_f64(1.0 - fraction(&self.machine) / 4.0) } else { AGAIN };
+            let is_settled = answers && (was_bad || !is_bad);
+            was_bad = is_bad;
+            let rest = if is_settled { EVERY.mul_f64(1.0 - fraction(&self.machine) / 4.0) } else { AGAIN };
             if token.run_until_cancelled(tokio::time::sleep(rest)).await.is_none() {
                 return;
             }
@@ -141,15 +146,15 @@ impl Objects {
     }
 
     /// One look, and whether the API answered.
-    async fn look(&self, with_role: bool) -> (Look, bool) {
+    async fn look(&self, role: &mut Option<MachineRole>) -> (Look, bool) {
         let mut found = Vec::new();
-        let outcome = self.ask(with_role, &mut found).await;
+        let outcome = self.ask(role, &mut found).await;
         let answers = outcome.is_ok();
         found.push(Finding::of(&self.rules.unreachable, "api", outcome.err()));
         (Look { source: SOURCE, found, rest: if answers { Rest::Untouched } else { Rest::Unseen } }, answers)
     }
 
-    async fn ask(&self, with_role: bool, found: &mut Vec<Finding>) -> Result<(), String> {
+    async fn ask(&self, role: &mut Option<MachineRole>, found: &mut Vec<Finding>) -> Result<(), String> {
         let Some(machine) = self.get::<Machine>(&self.machine).await? else { return Ok(()) };
         self.maintenance.send_replace(machine.spec.maintenance.clone());
         if let Some(inventory) = self.get::<Inventory>(&self.machine).await?.and_then(|found| found.status) {
@@ -163,28 +168,50 @@ impl Objects {
         let serves = machine.status.as_ref().is_some_and(|status| status.phase == Phase::Healthy);
         if !serves {
             found.push(Finding::new(&self.rules.drift, "sysctls", Sign::Unseen));
-        } else if with_role && let Some(role) = self.get::<MachineRole>(&machine.spec.role).await? {
-            found.push(self.rules.settings(&role, &self.roots));
+            return Ok(());
         }
+        if role.as_ref().and_then(|role| role.metadata.name.as_ref()) != Some(&machine.spec.role) {
+            *role = self.get::<MachineRole>(&machine.spec.role).await?;
+        }
+        found.extend(role.as_ref().map(|role| self.rules.settings(role, &self.roots)));
         Ok(())
     }
 
-    /// An object; none where there is none or this doctor may not see it. Both are answers.
     async fn get<K>(&self, name: &str) -> Result<Option<K>, String>
     where
         K: kube::Resource<Scope = kube::core::ClusterResourceScope> + Clone + DeserializeOwned + Debug,
         K::DynamicType: Default,
     {
-        if name.is_empty() {
-            return Ok(None);
+        get(&self.client, name).await
+    }
+}
+
+/// What is planned for a machine; nothing as long as the API does not say so.
+pub(crate) async fn maintenance(client: &Client, machine: &str) -> Vec<Maintenance> {
+    match get::<Machine>(client, machine).await {
+        Ok(machine) => machine.map(|machine| machine.spec.maintenance).unwrap_or_default(),
+        Err(error) => {
+            tracing::debug!(error, "it is not known yet what is planned for this machine");
+            Vec::new()
         }
-        let api = Api::<K>::all(self.client.clone());
-        match tokio::time::timeout(ANSWER_WITHIN, api.get_opt(name)).await {
-            Ok(Ok(there)) => Ok(there),
-            Ok(Err(kube::Error::Api(status))) if status.code < 500 => Ok(None),
-            Ok(Err(error)) => Err(explain(&error)),
-            Err(_) => Err(format!("the API did not answer within {ANSWER_WITHIN:?}")),
-        }
+    }
+}
+
+/// An object; none where there is none or this doctor may not see it. Both are answers.
+async fn get<K>(client: &Client, name: &str) -> Result<Option<K>, String>
+where
+    K: kube::Resource<Scope = kube::core::ClusterResourceScope> + Clone + DeserializeOwned + Debug,
+    K::DynamicType: Default,
+{
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let api = Api::<K>::all(client.clone());
+    match tokio::time::timeout(ANSWER_WITHIN, api.get_opt(name)).await {
+        Ok(Ok(there)) => Ok(there),
+        Ok(Err(kube::Error::Api(status))) if status.code < 500 => Ok(None),
+        Ok(Err(error)) => Err(explain(&error)),
+        Err(_) => Err(format!("the API did not answer within {ANSWER_WITHIN:?}")),
     }
 }
 

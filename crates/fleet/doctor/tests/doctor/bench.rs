@@ -3,11 +3,12 @@
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use muster_api::probe::Readings;
-use muster_base::clock::SystemClock;
+use muster_base::clock::{SharedClock, SystemClock};
 use muster_base::task::{Kind, Tasks};
 use muster_doctor::{Config, Doctor, Local, ReadingsError, Source, Trust};
 use parking_lot::Mutex;
@@ -16,12 +17,24 @@ use crate::fleet::Fleet;
 
 /// What the agent answers.
 #[derive(Clone, Default)]
-pub(crate) struct Agent(pub(crate) Arc<Mutex<Readings>>);
+pub(crate) struct Agent(pub(crate) Arc<Mutex<Readings>>, Arc<AtomicBool>);
+
+impl Agent {
+    /// From now on it takes no connection, or again each.
+    pub(crate) fn set_dead(&self, dead: bool) {
+        self.1.store(dead, Ordering::SeqCst);
+    }
+}
 
 impl Source for Agent {
     fn readings(&self) -> BoxFuture<'_, Result<Readings, ReadingsError>> {
         let readings = Readings { boot_id: "boot".into(), ..self.0.lock().clone() };
-        Box::pin(async move { Ok(readings) })
+        let refused = || ReadingsError::Connect {
+            path: "probe.sock".into(),
+            source: std::io::ErrorKind::ConnectionRefused.into(),
+        };
+        let answer = if self.1.load(Ordering::SeqCst) { Err(refused()) } else { Ok(readings) };
+        Box::pin(async move { answer })
     }
 }
 
@@ -54,8 +67,12 @@ impl Bench {
 
     /// Starts a doctor; it ends with what is given back.
     pub(crate) async fn doctor(&self, local: Local) -> Tasks {
+        self.doctor_by(local, Arc::new(SystemClock)).await
+    }
+
+    /// Starts a doctor that goes by that clock.
+    pub(crate) async fn doctor_by(&self, local: Local, clock: SharedClock) -> Tasks {
         let config = Config { local: Some(local), ..Config::new("m1".into(), PathBuf::new()) };
-        let clock = Arc::new(SystemClock);
         let doctor =
             Doctor::over(config, Box::new(self.agent.clone()), self.fleet.client(), clock).await.unwrap();
         let tasks = Tasks::new();
@@ -67,8 +84,10 @@ impl Bench {
 
 /// Writes a file and the directories above it.
 pub(crate) fn write(path: &Path, text: &str) {
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    std::fs::write(path, text).unwrap();
+    if std::fs::write(path, text).is_err() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
 }
 
 /// Polls until `look` gives something; reports the last state seen.

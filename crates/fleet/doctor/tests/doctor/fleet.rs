@@ -16,6 +16,7 @@ struct Held {
     objects: BTreeMap<String, Value>,
     version: u64,
     filed: Vec<String>,
+    looks: u64,
 }
 
 /// The API.
@@ -50,6 +51,11 @@ impl Fleet {
     /// Every state that was filed, in order: `nic.down eth0 Open 1`.
     pub(crate) fn filed(&self) -> Vec<String> {
         self.held.lock().filed.clone()
+    }
+
+    /// How often somebody asked for the machine itself.
+    pub(crate) fn looks(&self) -> u64 {
+        self.held.lock().looks
     }
 
     /// The status of a problem.
@@ -98,10 +104,13 @@ impl Fleet {
                     .collect();
                 (StatusCode::OK, json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": items}))
             }
-            (&Method::GET, [_, _]) => match held.objects.get(path) {
-                Some(there) => (StatusCode::OK, there.clone()),
-                None => refusal(StatusCode::NOT_FOUND),
-            },
+            (&Method::GET, [kind, _]) => {
+                held.looks += u64::from(*kind == "machines");
+                match held.objects.get(path) {
+                    Some(there) => (StatusCode::OK, there.clone()),
+                    None => refusal(StatusCode::NOT_FOUND),
+                }
+            }
             (&Method::POST, ["problems"]) => {
                 let object: Value = serde_json::from_slice(body).unwrap();
                 let path = format!("problems/{}", object["metadata"]["name"].as_str().unwrap());

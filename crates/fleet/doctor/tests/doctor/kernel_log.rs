@@ -3,8 +3,11 @@
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use crate::bench::{Bench, needs, rest, wait_for, wait_state, write};
@@ -160,6 +163,83 @@ async fn a1_lost_records_are_told_with_their_exact_number_also_after_a_restart()
     .await;
     tasks.drain(5 * SECOND).await.unwrap();
     drop(stream);
+}
+
+/// What a reader met that stood still while the kernel spoke.
+#[derive(Default)]
+struct Gaps {
+    /// Records that were overwritten before it read them.
+    lost: u64,
+    /// It read the last line of the test.
+    is_over: bool,
+}
+
+/// Hands on as the agent does; after the first record it stands still until told to go on.
+fn hand_on_late(socket: &Path, ready: Sender<()>, go: Receiver<()>) -> Arc<Mutex<Gaps>> {
+    let listener = UnixListener::bind(socket).unwrap();
+    let gaps = Arc::new(Mutex::new(Gaps::default()));
+    let met = Arc::clone(&gaps);
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut log = std::fs::File::open("/dev/kmsg").unwrap();
+        log.seek(SeekFrom::End(0)).unwrap();
+        let mut record = vec![0; 16 * 1024];
+        let mut last = None;
+        ready.send(()).unwrap();
+        loop {
+            let bytes = match log.read(&mut record) {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => continue,
+                Err(error) => panic!("{error}"),
+            };
+            let text = String::from_utf8_lossy(&record[..bytes]).into_owned();
+            let number: u64 = text.split(',').nth(1).unwrap().parse().unwrap();
+            met.lock().lost += last.map_or(0, |last| number - last - 1);
+            if stream.write_all(text.as_bytes()).is_err() {
+                return;
+            }
+            if last.replace(number).is_none() {
+                go.recv().unwrap();
+            }
+            met.lock().is_over |= text.contains("a1: the end");
+        }
+    });
+    gaps
+}
+
+/// It floods the log of the whole machine: other readers that are slow lose lines too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make test-slow runs it"]
+async fn a1_three_thousand_lines_that_nobody_reads_are_told_as_lost_with_their_exact_number() {
+    needs!();
+    let bench = Bench::new();
+    let socket = bench.path("kmsg.sock");
+    let ((ready, is_ready), (goes, go)) = (channel(), channel());
+    let gaps = hand_on_late(&socket, ready, go);
+    let mut local = bench.blind();
+    local.kmsg_socket = Some(socket);
+    let tasks = bench.doctor(local).await;
+    let is_ready = Mutex::new(is_ready);
+    wait_for("a reader", 10 * SECOND, || is_ready.lock().try_recv().map_err(|error| error.to_string())).await;
+    say("a1: the begin");
+    rest(SECOND).await;
+    let long = "x".repeat(200);
+    (0..3000).for_each(|number| say(&format!("a1: {number} {long}")));
+    goes.send(()).unwrap();
+    say("a1: the end");
+    let lost = wait_for("the end of the log", 30 * SECOND, || match &*gaps.lock() {
+        Gaps { lost, is_over: true } => Ok(*lost),
+        Gaps { lost, is_over: false } => Err(format!("{lost} lost so far")),
+    })
+    .await;
+    println!("a1: {lost} of 3000 lines were overwritten");
+    assert!(0 < lost);
+    wait_for("the exact gap", 10 * SECOND, || {
+        let status = bench.fleet.status("log_lost", "kernel").unwrap_or_default();
+        if status["count"] == lost { Ok(()) } else { Err(status.to_string()) }
+    })
+    .await;
+    tasks.drain(5 * SECOND).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

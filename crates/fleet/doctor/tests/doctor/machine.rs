@@ -3,6 +3,8 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::bench::{Bench, needs, rest, run, wait_for, wait_state, write};
@@ -187,6 +189,52 @@ async fn a8_an_interface_that_is_down_and_one_that_flaps_are_told_apart() {
     assert!(!bench.fleet.states().contains(&"nic.down flap0 Open".to_owned()), "{:?}", bench.fleet.states());
     namespace.link("set down1 up");
     wait_state(&bench.fleet, "nic.down down0 Clear", 30 * SECOND).await;
+    tasks.drain(5 * SECOND).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_resolver_that_falls_silent_is_told_within_a_minute_and_clears_when_it_answers_again() {
+    needs!();
+    let bench = Bench::new();
+    let [.., second, last] = std::process::id().to_be_bytes();
+    let address = std::net::Ipv4Addr::new(127, 53, second, last);
+    let Ok(resolver) = tokio::net::UdpSocket::bind((address, 53)).await else {
+        println!("could not run: port 53 is taken");
+        return;
+    };
+    write(&bench.path("resolv.conf"), &format!("nameserver {address}\nnameserver 127.53.0.1\n"));
+    let mut local = bench.blind();
+    local.resolv_conf = Some(bench.path("resolv.conf"));
+    let (answers, asked) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
+    let (does, count) = (Arc::clone(&answers), Arc::clone(&asked));
+    let server = muster_base::task::Tasks::new();
+    server.spawn(muster_base::task::Kind::Job, "resolver", async move {
+        let mut packet = [0; 512];
+        while let Ok((bytes, from)) = resolver.recv_from(&mut packet).await {
+            count.fetch_add(1, Ordering::SeqCst);
+            if does.load(Ordering::SeqCst) {
+                resolver.send_to(&packet[..bytes], from).await.unwrap();
+            }
+        }
+    });
+    let tasks = bench.doctor(local).await;
+    wait_for("a question", 10 * SECOND, || match asked.load(Ordering::SeqCst) {
+        0 => Err("none".to_owned()),
+        _ => Ok(()),
+    })
+    .await;
+    answers.store(false, Ordering::SeqCst);
+    let took = wait_state(&bench.fleet, &format!("dns.failed {address} Open"), 60 * SECOND).await;
+    println!("a resolver that falls silent to Problem: {took:?}");
+    answers.store(true, Ordering::SeqCst);
+    let took = wait_state(&bench.fleet, &format!("dns.failed {address} Clear"), 70 * SECOND).await;
+    assert!(30 * SECOND <= took, "{took:?}");
+    assert_eq!(
+        bench.fleet.states(),
+        [format!("dns.failed {address} Clear")],
+        "one that never answered is no fault"
+    );
+    server.abort();
     tasks.drain(5 * SECOND).await.unwrap();
 }
 

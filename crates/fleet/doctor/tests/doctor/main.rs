@@ -6,9 +6,11 @@
 )]
 
 mod bench;
+mod days;
 mod disks;
 mod fleet;
 mod kernel_log;
+mod life;
 mod loss;
 mod machine;
 mod namespace;

@@ -250,7 +250,7 @@ fn matrix(
 
 #[test]
 #[ignore = "make test-slow runs it"]
-fn some_kills_in_a_run_of_twelve_steps_repeat_no_act() {
+fn a9_some_kills_in_a_run_of_twelve_steps_repeat_no_act() {
     if let Some(why) = lacks(&["ipmi_sim", "ipmitool", "setpriv"]) {
         println!("could not run: {why}");
         return;
@@ -274,7 +274,7 @@ impl Drop for OnUnwind<'_> {
 
 #[test]
 #[ignore = "make test-slow runs it"]
-fn killed_after_every_persisted_step_no_cycle_is_doubled_or_lost_and_no_reset_repeated() {
+fn a9_killed_after_every_persisted_step_no_cycle_is_doubled_or_lost_and_no_reset_repeated() {
     if let Some(why) = lacks(&["ipmi_sim", "ipmitool", "setpriv"]) {
         println!("could not run: {why}");
         return;

@@ -130,7 +130,7 @@ fn fleet(directory: &std::path::Path, systems: usize, port: u16) -> (Plane, Clie
 
 #[test]
 #[ignore = "make test-slow runs it"]
-fn through_errors_hangs_and_missing_members_every_machine_is_cycled() {
+fn a10_through_errors_hangs_and_missing_members_every_machine_is_cycled() {
     let directory = tempfile::tempdir().unwrap();
     let sushy = match Sushy::start(directory.path(), 6) {
         Ok(sushy) => sushy,
@@ -140,6 +140,12 @@ fn through_errors_hangs_and_missing_members_every_machine_is_cycled() {
     let (_plane, client) = fleet(directory.path(), 6, proxy.port);
     ordered(&client, 6, Verb::PowerOn, Duration::from_secs(120));
     ordered(&client, 6, Verb::PowerCycle, Duration::from_secs(180));
+}
+
+#[test]
+#[ignore = "make test-slow runs it"]
+fn a10_five_hundred_machines_behind_one_redfish_service_are_switched_on_without_an_error() {
+    five_hundred_power_ons_through_one_redfish_service();
 }
 
 #[test]

@@ -16,7 +16,7 @@ const DEADLINE: u64 = 15;
 
 #[test]
 #[ignore = "make test-slow runs it"]
-fn with_the_controller_stopped_dead_an_act_ends_ambiguous_in_time_and_is_never_sent_later() {
+fn a9_with_the_controller_stopped_dead_an_act_ends_ambiguous_in_time_and_is_never_sent_later() {
     if let Some(why) = lacks(&["ipmi_sim", "ipmitool", "setpriv"]) {
         println!("could not run: {why}");
         return;
@@ -79,7 +79,7 @@ fn with_the_controller_stopped_dead_an_act_ends_ambiguous_in_time_and_is_never_s
 /// `ipmitool` would send again what is not answered within a second, and a controller does again what it is sent again.
 #[test]
 #[ignore = "make test-slow runs it"]
-fn a_controller_that_answers_late_is_told_once() {
+fn a9_a_controller_that_answers_late_is_told_once() {
     if let Some(why) = lacks(&["ipmi_sim", "ipmitool", "setpriv"]) {
         println!("could not run: {why}");
         return;
@@ -103,7 +103,7 @@ fn a_controller_that_answers_late_is_told_once() {
 
 #[test]
 #[ignore = "make test-slow runs it"]
-fn an_order_of_an_older_fence_or_for_a_machine_without_a_controller_is_refused() {
+fn a15_an_order_of_an_older_fence_or_for_a_machine_without_a_controller_is_refused() {
     if let Some(why) = lacks(&["ipmi_sim", "ipmitool", "setpriv"]) {
         println!("could not run: {why}");
         return;

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_generation_is_refused_also_after_a_restart() {
+    fn a15_an_older_generation_is_refused_also_after_a_restart() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("orders.json");
         let mut ledger = Ledger::open(&path).unwrap();

@@ -231,7 +231,7 @@ fn a_setting_may_be_said_twice_and_ends_uncertain_without_an_answer() {
 }
 
 #[test]
-fn what_is_stale_expired_held_or_incomplete_is_refused_before_anything_is_sent() {
+fn a15_what_is_stale_expired_held_or_incomplete_is_refused_before_anything_is_sent() {
     let refused = |change: &dyn Fn(&mut Story)| {
         let mut story = story(Verb::SetBootDevice, Power::On);
         change(&mut story);

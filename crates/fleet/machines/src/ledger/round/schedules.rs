@@ -256,11 +256,11 @@ fn each(seeds: std::ops::Range<u64>) {
 }
 
 #[test]
-fn no_schedule_exceeds_a_budget_and_the_red_button_holds_seeds_0_to_4999() {
+fn a12d_no_schedule_exceeds_a_budget_and_the_red_button_holds_seeds_0_to_4999() {
     each(0..5000);
 }
 
 #[test]
-fn no_schedule_exceeds_a_budget_and_the_red_button_holds_seeds_5000_to_9999() {
+fn a12d_no_schedule_exceeds_a_budget_and_the_red_button_holds_seeds_5000_to_9999() {
     each(5000..10_000);
 }

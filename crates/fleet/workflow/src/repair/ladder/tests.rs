@@ -236,6 +236,26 @@ fn a11_the_third_repair_of_a_class_within_a_day_goes_to_a_person() {
     patient.check(twice, "repair-m1.io.stall.sda-4: restartService");
 }
 
+/// As the doctor's diagnosis has them: three short episodes, and a fourth that stays open and is marked as flapping.
+#[test]
+fn a2_twenty_flaps_are_one_record_and_one_repair() {
+    let (mut started, mut history) = (Vec::new(), String::new());
+    for minute in 0..300 {
+        let mut scene = scene("observe=60 quarantine", 1000 + minute);
+        let episode = (minute / 2 + 1).min(4);
+        scene.status(|status| {
+            status.episode = episode;
+            status.opened_at = Some(at(1000 + 2 * (episode - 1)));
+            status.flapping = episode == 4;
+        });
+        if let Next::Start(run) = scene.next(&history) {
+            history = format!("{episode}:quarantine:ok:{}..{}", 1000 + minute, 1001 + minute);
+            started.push(run.metadata.name.unwrap());
+        }
+    }
+    assert_eq!(started, ["repair-m1.io.stall.sda-4"]);
+}
+
 fn scene_with(change: impl FnOnce(&mut RepairPolicySpec)) -> Scene {
     let mut scene = scene(LADDER, 1100);
     change(&mut scene.policy.spec);
@@ -261,7 +281,7 @@ fn a_rung_is_repeated_up_to_its_limit_and_what_never_began_uses_up_nothing() {
 }
 
 #[test]
-fn an_act_of_unknown_end_is_not_repeated_the_next_rung_comes() {
+fn a9_an_act_of_unknown_end_is_not_repeated_the_next_rung_comes() {
     let scene = scene("powerCycle reboot quarantine", 1100);
     scene.check("4:powerCycle:ambiguous:1001..1005", "repair-m1.io.stall.sda-4-2: reboot");
 }

@@ -40,7 +40,7 @@ fn the_name_of_a_rack_means_something_in_its_site_only() {
 }
 
 #[test]
-fn a_machine_that_is_down_takes_nothing_more_and_yet_not_all_of_them_are_worked_on_at_once() {
+fn a12d_a_machine_that_is_down_takes_nothing_more_and_yet_not_all_of_them_are_worked_on_at_once() {
     let budgets = [budget("a", site("a"), Some(2), None)];
     let machines = machines("m1=Failed m2=Failed m3=Quarantined m4=Healthy");
     let requests = [request("m1"), request("m2"), request("m3"), request("m4")];
@@ -200,7 +200,7 @@ fn what_destroys_reaches_one_percent_of_a_role_a_day_unless_a_person_says_more()
 }
 
 #[test]
-fn what_destroys_needs_the_machine_in_the_phase_it_names() {
+fn a15_what_destroys_needs_the_machine_in_the_phase_it_names() {
     let plan = run(&[erasure("m1", Phase::Failed)], &machines("m1=Healthy"), &[]);
     assert_eq!(decided(&plan), ["run-m1: Denied: spec.phase: machine m1 is Healthy, not Failed"]);
 }
@@ -230,7 +230,7 @@ fn what_destroys_on_a_machine_that_is_disturbed_is_for_the_run_that_disturbs_it(
 
 /// A decommission was done, its set of machines is empty by now, and it is started again.
 #[test]
-fn diskerase_replay_an_empty_set_of_targets_touches_nothing() {
+fn a15_diskerase_replay_an_empty_set_of_targets_touches_nothing() {
     let machines = machines("m1=Failed m2=Healthy m3=Quarantined@b");
     let mut given = Given::new(&[erasure("m1", Phase::Failed)], &machines, &[]);
     assert_eq!(given.settle(), ["run-m1: Granted: granted"]);
