@@ -6,7 +6,7 @@ set -euo pipefail
 
 packages=(containerd runc containernetworking-plugins nftables iptables iproute2)
 for_tests=(busybox-static ca-certificates curl e2fsprogs gcc git ipmitool jq libnbd-bin make nbdkit openipmi openssl procps)
-for_tests+=(python3-venv util-linux)
+for_tests+=(python3-aiosmtpd python3-venv util-linux)
 case ${1:-} in
   "") ;;
   --with-clients) packages+=(curl python3-venv) ;;

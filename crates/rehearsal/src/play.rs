@@ -156,7 +156,7 @@ fn places(options: &Options) -> Vec<Place> {
 }
 
 fn with_tickets(mut policy: RepairPolicy) -> RepairPolicy {
-    policy.spec.ticket = Some(Ticket { webhook: TICKETS.to_owned(), mail: None });
+    policy.spec.ticket = Some(Ticket { webhook: TICKETS.to_owned(), ..Ticket::default() });
     policy
 }
 

@@ -21,4 +21,5 @@ mod refusals;
 mod rights;
 mod runtime;
 mod story;
+mod tickets;
 mod transcript;

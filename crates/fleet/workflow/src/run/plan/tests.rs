@@ -1,5 +1,6 @@
 mod held;
 mod kinds;
+mod tickets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -126,6 +127,7 @@ impl Story {
             Effect::Container(pod) => format!("container {}", pod.name),
             Effect::RemovePod(name) => format!("remove {name}"),
             Effect::Call(call) => format!("call {}", call.key),
+            Effect::Mail(letter) => format!("mail {}", letter.key),
             Effect::Child(child) => format!("child {}", child.name_any()),
             Effect::CancelChild(name) => format!("cancel {name}"),
             Effect::Chunk(chunk) => format!("chunk {}", chunk.name_any()),
@@ -159,6 +161,9 @@ impl Story {
             Effect::Uncordon => self.set_cordon(None),
             Effect::Call(call) => {
                 self.world.answers.insert(call.key, Answer::UnderWay);
+            }
+            Effect::Mail(letter) => {
+                self.world.answers.insert(letter.key, Answer::UnderWay);
             }
             Effect::Container(pod) => {
                 self.world.containers.insert(pod.name, ContainerSeen::Waiting("created".into()));
