@@ -159,12 +159,8 @@ impl Story {
             }
             Effect::Cordon => self.set_cordon(Some("r1")),
             Effect::Uncordon => self.set_cordon(None),
-            Effect::Call(call) => {
-                self.world.answers.insert(call.key, Answer::UnderWay);
-            }
-            Effect::Mail(letter) => {
-                self.world.answers.insert(letter.key, Answer::UnderWay);
-            }
+            Effect::Call(call) => self.is_told(call.key),
+            Effect::Mail(letter) => self.is_told(letter.key),
             Effect::Container(pod) => {
                 self.world.containers.insert(pod.name, ContainerSeen::Waiting("created".into()));
             }
@@ -177,6 +173,10 @@ impl Story {
             Effect::Evict(_) | Effect::CancelChild(_) => {}
             Effect::Chunk(chunk) => self.world.chunk = Some(Arc::new(*chunk)),
         }
+    }
+
+    fn is_told(&mut self, key: String) {
+        self.world.answers.insert(key, Answer::UnderWay);
     }
 
     fn set_cordon(&mut self, owner: Option<&str>) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use muster_api::repair::{Mail, Ticket};
-use muster_api::workflow::{Action, Step};
+use muster_api::workflow::{Action, Step, StepStatus};
 
 use super::super::super::call::Answer;
 use super::*;
