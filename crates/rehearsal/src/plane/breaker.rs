@@ -48,10 +48,12 @@ pub(super) fn tries(
         let Some(status) = problem.status.as_ref().filter(|status| status.state == State::Open) else {
             continue;
         };
-        let parent = store.parents.iter().find(|parent| parent.name_any() == status.parent);
-        let Some(parent) = parent.filter(|parent| planner::speaks(problem) && is_ever_tried(parent)) else {
+        if status.parent.is_empty() || !planner::speaks(problem) {
             continue;
-        };
+        }
+        let parent =
+            store.parents.iter().find(|parent| parent.metadata.name.as_ref() == Some(&status.parent));
+        let Some(parent) = parent.filter(|parent| is_ever_tried(parent)) else { continue };
         let (name, holder) = (problem.name_any(), parent.name_any());
         match judged(store, parent, &problem.spec.class, now) {
             Verdict::Try { problems, .. } => {
