@@ -6,7 +6,7 @@ set -euo pipefail
 
 packages=(containerd runc containernetworking-plugins nftables iptables iproute2)
 for_tests=(busybox-static ca-certificates curl e2fsprogs gcc git ipmitool jq libfaketime libnbd-bin make nbdkit openipmi openssl)
-for_tests+=(procps python3-venv strace util-linux)
+for_tests+=(procps python3-aiosmtpd python3-venv strace util-linux)
 case ${1:-} in
   "") ;;
   --with-clients) packages+=(curl python3-venv) ;;

@@ -49,6 +49,8 @@ pub use workflow::{Run, RunChunk, Workflow};
 pub const GROUP: &str = "muster.dev";
 /// Version of every kind.
 pub const VERSION: &str = "v1alpha1";
+/// Namespace of the Secrets with which Muster makes itself known to others: to management controllers, to mail servers.
+pub const SECRETS_NAMESPACE: &str = "muster-system";
 /// Annotation on a Node: the Run that cordoned it, so that only its owner uncordons it.
 pub const CORDONED_BY: &str = "muster.dev/cordoned-by";
 /// Annotation in which the author of a change says why; the history keeps it with that change.

@@ -1,6 +1,8 @@
 //! The control plane: each part looks, asks its planner and does what that says. Any of them may die after any effect;
 //! what it had not done yet is planned again from what stands.
 
+mod breaker;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +15,7 @@ use muster_api::{CORDONED_BY, Disruption, Pause};
 use muster_base::clock::elapsed;
 use muster_brake::holds;
 use muster_machines::planner as ledger;
-use muster_workflow::planner::{self, Answer, Around, Effect, Known, NodeView};
+use muster_workflow::planner::{self, Answer, Around, Effect, NodeView};
 
 use crate::dice::Dice;
 use crate::store::Store;
@@ -62,19 +64,9 @@ impl Plane {
     /// Starts what a machine calls for.
     pub(crate) fn start(&mut self, store: &mut Store, number: usize, now: Timestamp) -> Looked {
         let machine = Arc::clone(&store.machines[number]);
-        let plan = planner::wanted(
-            &machine,
-            &Known {
-                inventory: Some(&store.inventories[number]),
-                role: Some(&store.role.spec),
-                problems: &store.problems[number],
-                parents: &store.parents,
-                workflows: &store.workflows,
-                policies: &store.policies,
-                book: &store.book,
-                now,
-            },
-        );
+        let (tries, again_at) = breaker::tries(store, number, now);
+        let plan = breaker::wanted(store, number, &tries, now);
+        let tried_again = again_at.map(|at| elapsed(now, at));
         if let Some(told) = plan.told {
             *self.told.entry(told.reason.clone()).or_default() += 1;
             let mut written = (*machine).clone();
@@ -93,7 +85,8 @@ impl Plane {
                 return again(Duration::from_secs(2));
             }
         }
-        Looked { again: plan.look_again, tickets: Vec::new() }
+        let again = plan.look_again.into_iter().chain(tried_again).min();
+        Looked { again, tickets: Vec::new() }
     }
 
     /// Carries a run on until it waits for somebody else.
@@ -274,6 +267,7 @@ fn perform(store: &mut Store, run: &Run, world: &Around, effect: Effect, now: Ti
         | Effect::Container(_)
         | Effect::RemovePod(_)
         | Effect::Call(_)
+        | Effect::Mail(_)
         | Effect::Child(_)
         | Effect::CancelChild(_)
         | Effect::Chunk(_) => {}

@@ -156,7 +156,7 @@ fn places(options: &Options) -> Vec<Place> {
 }
 
 fn with_tickets(mut policy: RepairPolicy) -> RepairPolicy {
-    policy.spec.ticket = Some(Ticket { webhook: TICKETS.to_owned(), mail: None });
+    policy.spec.ticket = Some(Ticket { webhook: TICKETS.to_owned(), ..Ticket::default() });
     policy
 }
 
@@ -468,5 +468,10 @@ impl<'a> Play<'a> {
         let mut written = (*self.store.machines[machine]).clone();
         written.status.get_or_insert_default().boot_id = boot_id;
         self.store.put_machine(machine, written);
+        // Its doctor begins anew, and looks at once at what it looked at seldom because it stood so long.
+        if let Some(index) = self.ground[machine].fault {
+            let class = self.class(self.happenings[index].kind);
+            self.at(doctors::first_look(self.classes[class]), Event::Look(machine, class));
+        }
     }
 }

@@ -68,6 +68,10 @@ pub struct RepairPolicySpec {
     /// Where a person is told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<Ticket>,
+    /// What a Problem of many machines holds is tried, one machine first, when that has not grown for so long. 30m unless
+    /// told; 0s never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub try_held_after: Option<GoDuration>,
 }
 
 impl RepairPolicySpec {
@@ -79,6 +83,12 @@ impl RepairPolicySpec {
     /// When repairs are enough.
     pub fn person_after(&self) -> PersonAfter {
         self.person_after.unwrap_or_default()
+    }
+
+    /// How long a Problem of many must not have grown before what it holds is tried; `None`: it never is.
+    pub fn try_held_after(&self) -> Option<Duration> {
+        let after = self.try_held_after.map_or(Duration::from_secs(1800), |told| told.0);
+        Some(after).filter(|after| !after.is_zero())
     }
 
     /// When a rung is skipped.
@@ -284,14 +294,25 @@ pub struct Ticket {
     #[x_kube(validation = Rule::new("self == '' || self.startsWith('http://') || self.startsWith('https://')").message("must begin with http:// or https://"))]
     #[schemars(length(max = 2048))]
     pub webhook: String,
-    /// Who gets an e-mail.
+    /// Who gets an e-mail. Where a webhook is named too, both are told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mail: Option<Mail>,
+    /// A Problem of many machines that holds problems of this policy is told when it has stood for so long. 10m unless told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_after: Option<GoDuration>,
+}
+
+impl Ticket {
+    /// After how long a Problem of many machines is told.
+    pub fn held_after(&self) -> Duration {
+        self.held_after.map_or(Duration::from_secs(600), |told| told.0)
+    }
 }
 
 /// An e-mail by SMTP (RFC 5321).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!(has(self.secretRef) && self.secretRef != '' && has(self.tls) && self.tls == 'none')").message("'tls: none' sends the password of 'secretRef' in the clear"))]
 pub struct Mail {
     /// `HOST:PORT` of the server that takes it.
     #[x_kube(validation = Rule::new("self.matches('^[^:]+:[0-9]{1,5}$')").message("must be HOST:PORT"))]
@@ -305,6 +326,27 @@ pub struct Mail {
     #[x_kube(validation = Rule::new("self.all(a, a.matches('^[^@ \\t\\r\\n<>]+@[^@ \\t\\r\\n<>]+$'))").message("must be addresses"))]
     #[schemars(length(min = 1, max = 16), inner(length(max = 253)))]
     pub to: Vec<String>,
+    /// How the connection is protected.
+    #[serde(default)]
+    pub tls: MailTls,
+    /// Secret in namespace `muster-system`: `username` and `password` for AUTH, both or neither, and `ca.crt`, PEM
+    /// certificates that may vouch for the server besides those of the system.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 253))]
+    pub secret_ref: String,
+}
+
+/// How the connection to a mail server is protected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum MailTls {
+    /// By STARTTLS (RFC 3207); nothing is said to a server that does not offer it.
+    #[default]
+    StartTls,
+    /// From its first byte, as on port 465 (RFC 8314).
+    Implicit,
+    /// Not at all.
+    None,
 }
 
 /// How well a policy does.

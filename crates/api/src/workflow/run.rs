@@ -264,6 +264,10 @@ pub struct StepStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub actions: Vec<String>,
+    /// Who was told by a step of action `ticket`: a URL, or an e-mail's server and addresses. Nobody is told twice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub told: Vec<String>,
 }
 
 impl StepStatus {
@@ -287,6 +291,7 @@ impl StepStatus {
             told_at: None,
             leftover: String::new(),
             actions: Vec::new(),
+            told: Vec::new(),
         }
     }
 }

@@ -10,7 +10,7 @@ use muster_control::is_not_found;
 use crate::address::{Address, Protocol};
 
 /// The one namespace in which the Secrets of controllers stand.
-pub const NAMESPACE: &str = "muster-system";
+pub const NAMESPACE: &str = muster_api::SECRETS_NAMESPACE;
 
 /// How a controller is spoken to. Its `Debug` shows no secret.
 #[derive(Clone, Default, PartialEq, Eq)]

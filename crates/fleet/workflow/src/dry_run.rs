@@ -258,6 +258,10 @@ fn obey(run: &Run, world: &mut World, effect: Effect) {
             let answer = crate::run::call::Answer::Status { code, text: String::new() };
             world.answers.insert(call.key, answer);
         }
+        Effect::Mail(letter) => {
+            let answer = crate::run::call::Answer::Status { code: 250, text: String::new() };
+            world.answers.insert(letter.key, answer);
+        }
         Effect::Child(mut child) => {
             child.status = Some(RunStatus { phase: RunPhase::Succeeded, ..RunStatus::default() });
             world.children.insert(child.name_any(), Arc::new(*child));

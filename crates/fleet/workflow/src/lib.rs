@@ -8,6 +8,7 @@ pub mod builtin;
 mod config;
 pub mod dry_run;
 mod graph;
+mod many;
 mod parameters;
 pub mod planner;
 mod repair;
@@ -54,6 +55,7 @@ pub fn start(
         config,
     };
     template::start(&context);
-    start::start(&context);
+    let starter = start::start(&context);
+    many::start(&context, starter);
     run::start(&context);
 }

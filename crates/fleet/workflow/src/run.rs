@@ -65,6 +65,8 @@ const WORKERS: usize = 32;
 struct Runner {
     context: Context,
     runs: Informer<Run>,
+    /// Those that have told somebody, by problem.
+    told: Index<Run>,
     chunks: Informer<RunChunk>,
     workflows: Informer<Workflow>,
     machines: Informer<Machine>,
@@ -86,10 +88,15 @@ struct Runner {
 pub(crate) fn start(context: &Context) {
     let informers = &context.informers;
     let problems: Informer<Problem> = informers.of();
+    let runs: Informer<Run> = informers.of();
     let queue = Queue::new();
     let runner = Runner {
         context: context.clone(),
-        runs: informers.of(),
+        told: runs.index(|run| {
+            let has_told = !run.spec.problem.is_empty() && !step::ticket::told(run).is_empty();
+            has_told.then(|| run.spec.problem.clone())
+        }),
+        runs,
         chunks: informers.of(),
         workflows: informers.of(),
         machines: informers.of(),
@@ -102,7 +109,7 @@ pub(crate) fn start(context: &Context) {
         problems,
         pauses: informers.of(),
         policies: informers.of(),
-        caller: Caller::new(&context.tasks),
+        caller: Caller::new(&context.tasks, context.client.clone()),
         evictions: Evictions::default(),
         expressions: Expressions::default(),
         queue: queue.clone(),
@@ -277,7 +284,7 @@ impl Runner {
                 self.caller.forget(&step::key(run, old));
             }
             if ended && old.step.action == Action::Ticket {
-                self.caller.forget(&step::ticket::identity(run, old));
+                step::ticket::keys(run, old).iter().for_each(|key| self.caller.forget(key));
             }
             if ended && old.step.action == Action::Drain {
                 self.evictions.forget(&name);

@@ -2,6 +2,7 @@
 
 pub(crate) mod plan;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kube::api::{DeleteParams, PostParams};
@@ -20,7 +21,7 @@ use crate::repair::climb::{Opening, Tried};
 use crate::repair::policy;
 use crate::repair::rates::Book;
 
-struct Starter {
+pub(crate) struct Starter {
     context: Context,
     machines: Informer<Machine>,
     inventories: Informer<Inventory>,
@@ -32,12 +33,16 @@ struct Starter {
     roles: Informer<MachineRole>,
     runs: Informer<Run>,
     book: Arc<Mutex<Book>>,
+    /// Problems that may be tried although they are held, with what holds them.
+    tries: Mutex<BTreeMap<String, String>>,
+    queue: Queue<ObjectKey>,
 }
 
-pub(crate) fn start(context: &Context) {
+pub(crate) fn start(context: &Context) -> Arc<Starter> {
     let problems = context.informers.of::<Problem>();
     let book = Arc::default();
     let told = policy::start(context, &book);
+    let queue = Queue::new();
     let starter = Arc::new(Starter {
         context: context.clone(),
         machines: context.informers.of(),
@@ -49,8 +54,9 @@ pub(crate) fn start(context: &Context) {
         roles: context.informers.of(),
         runs: context.informers.of(),
         book,
+        tries: Mutex::default(),
+        queue: queue.clone(),
     });
-    let queue = Queue::new();
     starter.keep_book(&told);
     starter.wire(&queue);
     Sweep::new("starter", context.config.sweep_every, context.metrics.clone())
@@ -65,7 +71,12 @@ pub(crate) fn start(context: &Context) {
             move |machine| starter.look(machine).is_idle()
         })
         .start(&context.tasks);
-    Driver::new("starter", context.metrics.clone()).workers(4).start(&context.tasks, &queue, starter);
+    Driver::new("starter", context.metrics.clone()).workers(4).start(
+        &context.tasks,
+        &queue,
+        Arc::clone(&starter),
+    );
+    starter
 }
 
 /// Notes a run in the book.
@@ -83,6 +94,39 @@ fn is_open(problem: &Problem) -> bool {
 
 impl Starter {
     fn look(&self, machine: &Machine) -> plan::Plan {
+        let tries = self.tries.lock().clone();
+        self.planned(machine, &tries)
+    }
+
+    /// What would be done about a problem now, were it not held by `parent`: whether that is a repair.
+    pub(crate) fn would_repair(&self, problem: &Problem, parent: &str) -> bool {
+        let name = problem.name_any();
+        let Some(machine) = self.machines.get(&ObjectKey::cluster(&problem.spec.machine)) else {
+            return false;
+        };
+        let tries = BTreeMap::from([(name.clone(), parent.to_owned())]);
+        plan::is_repair_of(&self.planned(&machine, &tries), &name)
+    }
+
+    /// What was tried for a problem.
+    pub(crate) fn tried(&self, problem: &str) -> Vec<Tried> {
+        self.book.lock().tried(problem).to_vec()
+    }
+
+    /// These of what `parent` holds may be tried, and no others.
+    pub(crate) fn allow(&self, parent: &str, problems: &BTreeSet<String>) {
+        let mut tries = self.tries.lock();
+        tries.retain(|problem, of| of != parent || problems.contains(problem));
+        for problem in problems {
+            let known = tries.insert(problem.clone(), parent.to_owned());
+            let machine = self.problems.get(&ObjectKey::cluster(problem)).map(|one| one.spec.machine.clone());
+            if let Some(machine) = machine.filter(|_| known.is_none()) {
+                self.queue.add(ObjectKey::cluster(machine), Cause::Watch);
+            }
+        }
+    }
+
+    fn planned(&self, machine: &Machine, tries: &BTreeMap<String, String>) -> plan::Plan {
         let key = ObjectKey::of(machine);
         let inventory = self.inventories.get(&key);
         let (problems, parents) = (self.problems_of.get(&key.name), self.problems_of.get(""));
@@ -96,6 +140,7 @@ impl Starter {
                 role: role.as_deref().map(|role| &role.spec),
                 problems: &problems,
                 parents: &parents,
+                tries,
                 workflows: &workflows,
                 policies: &policies,
                 book: &book,

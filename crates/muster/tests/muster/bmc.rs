@@ -1,7 +1,7 @@
 //! Real controllers: `ipmi_sim` and `sushy-emulator`, and the real binary killed where it hurts.
 
 pub(crate) mod emulator;
-mod fleet;
+pub(crate) mod fleet;
 mod matrix;
 mod redfish;
 mod silence;

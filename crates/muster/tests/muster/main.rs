@@ -23,4 +23,5 @@ mod rights;
 mod runtime;
 mod soak;
 mod story;
+mod tickets;
 mod transcript;

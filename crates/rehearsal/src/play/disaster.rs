@@ -36,13 +36,15 @@ pub enum Struck {
     Dead,
     /// A rule finds something on them that is not there.
     Rule(String),
+    /// They all have what the mix has a row for, with its cures.
+    Fault(String),
 }
 
 impl Disaster {
     fn class(&self) -> &str {
         match &self.what {
             Struck::Cut | Struck::Dead => SILENT,
-            Struck::Rule(class) => class,
+            Struck::Rule(class) | Struck::Fault(class) => class,
         }
     }
 }
@@ -51,9 +53,13 @@ impl Disaster {
 pub(super) fn kinds(options: &Options) -> Vec<(&str, Fault)> {
     let rows = options.mix.faults.iter().map(|fault| (fault.class.as_str(), fault.clone()));
     let disasters = options.disasters.iter().map(|disaster| {
+        let row = options.mix.faults.iter().find(|row| row.class == disaster.class());
+        if let (Struck::Fault(_), Some(row)) = (&disaster.what, row) {
+            return (disaster.class(), Fault { share: 0.0, transient: None, ..row.clone() });
+        }
         let truth = match disaster.what {
             Struck::Cut | Struck::Rule(_) => Truth::FalseAlarm,
-            Struck::Dead => Truth::Hands,
+            Struck::Dead | Struck::Fault(_) => Truth::Hands,
         };
         let fault = Fault {
             class: disaster.class().to_owned(),

@@ -1,5 +1,6 @@
 //! Fleets that break and are healed, in virtual time.
 
+mod bursts;
 mod crashes;
 mod disasters;
 mod numbers;

@@ -16,7 +16,8 @@ use muster_api::machine::{HandsOff, MachineSpec, Maintenance};
 use muster_api::problem::{ProblemSpec, ProblemStatus, State};
 use muster_api::rack::RackSpec;
 use muster_api::site::SiteSpec;
-use muster_api::{Inventory, Machine, Problem, Rack, Site};
+use muster_api::workflow::RunPhase;
+use muster_api::{Inventory, Machine, Problem, Rack, RepairPolicy, Run, Site};
 use muster_base::task::{Kind, Tasks};
 use muster_sim::{Options, Rates, World};
 use parking_lot::Mutex;
@@ -444,4 +445,52 @@ async fn a_slow_peer_is_told_after_several_looks_and_clears_when_it_is_as_fast_a
     assert_eq!(slow(&paper), [format!("{name} Open {text}")]);
     tell_speeds(&paper, 4, |number| 1000 + number).await;
     assert_eq!(slow(&paper), [format!("{name} Clear {text}")]);
+}
+
+/// The runs that repair, as they began: their machine, begin and end.
+fn repairs(world: &World) -> Vec<(String, Timestamp, Timestamp)> {
+    let runs = world.list::<Run>().into_iter().filter(|run| run.spec.repair.is_some());
+    let mut rows: Vec<_> = runs
+        .filter_map(|run| {
+            let status = run.status.filter(|status| status.phase == RunPhase::Succeeded)?;
+            Some((run.spec.machine, status.started_at?, status.ended_at?))
+        })
+        .collect();
+    rows.sort_by_key(|(_, began, _)| *began);
+    rows
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_true_burst_in_one_site_is_held_then_one_is_tried_and_then_the_others() {
+    let world = World::build(78).await;
+    let all = crate::support::names(10);
+    for (number, name) in all.iter().enumerate() {
+        world.add_machine(name, if number < 5 { "site-a" } else { "site-b" }).await;
+    }
+    healthy(&world, &all.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    // Watched first, so that what they have in common is known before anything is begun.
+    let spec = json!({"spec": {"tryHeldAfter": "10m", "rungs": [
+        {"action": "observe", "deadline": "1m"}, {"action": "restartService", "deadline": "15m"}]}});
+    Api::<RepairPolicy>::all(world.admin())
+        .patch("runtime", &PatchParams::default(), &Patch::Merge(spec))
+        .await
+        .expect("the API answers");
+    for name in &all[..5] {
+        world.machine(name).hang_runtime();
+    }
+    wait_state(&world, "correlated.site.site-a", State::Open, 120).await;
+    let opened = world.now();
+    world
+        .wait("five machines to be well", seconds(3 * 3600), |world| {
+            let done = repairs(world).len();
+            if done == 5 { Ok(()) } else { Err(format!("{done} repaired")) }
+        })
+        .await;
+    let rows = repairs(&world);
+    let first = rows[0].1.duration_since(opened);
+    assert!(SignedDuration::from_secs(500) < first, "nothing was tried for ten minutes, but after {first}");
+    assert!(rows[1..].iter().all(|(_, began, _)| rows[0].2 <= *began), "one first: {rows:?}");
+    wait_state(&world, "correlated.site.site-a", State::Clear, 300).await;
+    let parent: Problem = world.get("", "correlated.site.site-a").unwrap();
+    assert_eq!(parent.status.unwrap().episode, 1);
 }

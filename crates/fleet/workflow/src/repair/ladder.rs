@@ -32,6 +32,8 @@ pub(crate) struct Case<'a> {
     pub(crate) kind: Kind<'a>,
     /// Problems of many machines.
     pub(crate) parents: &'a [Arc<Problem>],
+    /// The one of them of which this may be tried.
+    pub(crate) tried_of: Option<&'a str>,
     /// Those that may be run.
     pub(crate) workflows: &'a [&'a Arc<Workflow>],
     /// Its role says what it may be installed from anew.
@@ -55,7 +57,9 @@ fn held(reason: &'static str, text: String, until: Option<Timestamp>) -> Next {
 /// Decides what is done about an open problem.
 pub(crate) fn next(case: &Case<'_>) -> Next {
     let status = case.problem.status.clone().unwrap_or_default();
-    if let Some(held) = shield::shields(case.machine, case.problem, case.parents, case.kind, case.now) {
+    if let Some(held) =
+        shield::shields(case.machine, case.problem, (case.parents, case.tried_of), case.kind, case.now)
+    {
         return Next::Held(held);
     }
     let opened = status.opened_at.or(status.first_seen).unwrap_or(case.now);

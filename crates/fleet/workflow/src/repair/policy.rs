@@ -11,11 +11,12 @@ use muster_api::repair::{RepairPolicySpec, RepairPolicyStatus, Rung, Ticket};
 use muster_api::workflow::{Action, Step, WorkflowSpec};
 use muster_api::{Condition, RepairPolicy, Run, Workflow};
 use muster_control::expression::Expression;
-use muster_control::{Cause, Driver, Informer, ObjectKey, Outcome, Pass, Queue, Sweep};
+use muster_control::{Cause, Driver, Informer, ObjectKey, Outcome, Pass, Queue, Sweep, explain};
 use parking_lot::Mutex;
 
 use super::rates::Book;
 use crate::Context;
+use crate::run::call::mail;
 use crate::run::verdict::VARIABLES;
 use crate::{graph, parameters, template};
 
@@ -49,10 +50,30 @@ pub(crate) fn of<'a>(
 /// says anything.
 pub fn ticket(run: &Run, policies: &[Arc<RepairPolicy>]) -> Option<Ticket> {
     let of_rung = run.spec.repair.as_ref().map(|rung| rung.policy.as_str());
+    first_ticket(policies, of_rung)
+}
+
+/// Where a person is told of a Problem of many: as the policy says that most of what it holds belongs to, by class and
+/// site; where none of these says anything, as the first that does.
+pub(crate) fn ticket_of_many<'a>(
+    held: impl Iterator<Item = (&'a str, &'a str)>,
+    policies: &[Arc<RepairPolicy>],
+) -> Option<Ticket> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for (class, site) in held {
+        if let Some(policy) = of(policies, class, site).filter(|policy| policy.spec.ticket.is_some()) {
+            *counts.entry(policy.name_any()).or_default() += 1;
+        }
+    }
+    let most = counts.into_iter().rev().max_by_key(|(_, count)| *count).map(|(name, _)| name);
+    first_ticket(policies, most.as_deref())
+}
+
+fn first_ticket(policies: &[Arc<RepairPolicy>], only: Option<&str>) -> Option<Ticket> {
     let mut named: Vec<&Arc<RepairPolicy>> = policies
         .iter()
         .filter(|policy| policy.spec.ticket.is_some())
-        .filter(|policy| of_rung.is_none_or(|name| policy.metadata.name.as_deref() == Some(name)))
+        .filter(|policy| only.is_none_or(|name| policy.metadata.name.as_deref() == Some(name)))
         .collect();
     named.sort_by_key(|policy| policy.name_any());
     named.first().and_then(|policy| policy.spec.ticket.clone())
@@ -75,9 +96,9 @@ pub(crate) enum PolicyError {
     /// Its workflow takes no such parameters.
     #[error("{path}: {text}")]
     Parameters { path: String, text: String },
-    /// Nobody would be told.
-    #[error("spec.ticket.mail: e-mail is not sent yet; name a webhook beside it")]
-    MailAlone,
+    /// No e-mail could be sent.
+    #[error("{0}")]
+    Mail(String),
     /// What is to be verified is no expression.
     #[error("{path}: {text}")]
     Expression { path: String, text: String },
@@ -90,7 +111,7 @@ impl PolicyError {
             Self::NoWorkflow { .. } => "UnknownWorkflow",
             Self::NoGrant { .. } => "CouldExceedBudget",
             Self::Parameters { .. } => "InvalidParameters",
-            Self::MailAlone => "MailNotSent",
+            Self::Mail(_) => "InvalidMail",
             Self::Expression { .. } => "InvalidExpression",
         }
     }
@@ -103,8 +124,8 @@ pub(crate) fn check(
     workflows: &[Arc<Workflow>],
 ) -> Result<(), PolicyError> {
     alone(policy, all)?;
-    if policy.spec.ticket.as_ref().is_some_and(|ticket| ticket.webhook.is_empty()) {
-        return Err(PolicyError::MailAlone);
+    if let Some(mail) = policy.spec.ticket.as_ref().and_then(|ticket| ticket.mail.as_ref()) {
+        mail::check(mail).map_err(|error| PolicyError::Mail(explain(&error)))?;
     }
     policy.spec.rungs.iter().enumerate().try_for_each(|(index, rung)| {
         let path = format!("spec.rungs[{index}]");

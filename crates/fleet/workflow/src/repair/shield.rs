@@ -33,17 +33,18 @@ pub(crate) struct Kind<'a> {
     pub(crate) firmware: &'a str,
 }
 
-/// Whether evidence is too old, the problem is explained by another, or what happens was planned.
+/// Whether evidence is too old, the problem is explained by another, or what happens was planned. The Problem of many of
+/// which this one may be tried, `tried_of`, does not shield it.
 pub(crate) fn shields(
     machine: &Machine,
     problem: &Problem,
-    parents: &[Arc<Problem>],
+    (parents, tried_of): (&[Arc<Problem>], Option<&str>),
     kind: Kind<'_>,
     now: Timestamp,
 ) -> Option<Held> {
     let status = problem.status.clone().unwrap_or_default();
     stale(machine, &status, now)
-        .or_else(|| explained(machine, problem, &status, parents, kind))
+        .or_else(|| explained(machine, problem, &status, (parents, tried_of), kind))
         .or_else(|| planned(machine, &status, now))
 }
 
@@ -67,7 +68,7 @@ fn explained(
     machine: &Machine,
     problem: &Problem,
     status: &ProblemStatus,
-    parents: &[Arc<Problem>],
+    (parents, tried_of): (&[Arc<Problem>], Option<&str>),
     kind: Kind<'_>,
 ) -> Option<Held> {
     for parent in parents {
@@ -78,6 +79,7 @@ fn explained(
         }
         let name = parent.name_any();
         match (said.state, said.cleared_at) {
+            (State::Open, _) if named && tried_of == Some(name.as_str()) => {}
             (State::Open | State::Unknown, _) => {
                 return held("Correlated", format!("{name} explains it: many machines fail together"));
             }

@@ -1,8 +1,12 @@
-//! Calls web services, each apart from the passes, and keeps the answers until the run has taken them over.
+//! Calls web services and sends e-mails, each apart from the passes, and keeps the answers until they were taken over.
 //!
 //! Answers are kept in memory alone: after a crash a call is repeated under the same key.
 
+pub(crate) mod mail;
+pub(crate) mod notice;
+
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,12 +22,18 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use tokio::sync::Semaphore;
 
+use notice::Telling;
+
+pub use mail::Letter;
+
 /// Calls under way at once; further ones wait.
 const CALLS_MAX: usize = 64;
 /// Bytes of an answer that are kept.
 const ANSWER_MAX: usize = 1024;
 const TIMEOUT: Duration = Duration::from_secs(10);
 const TIMEOUT_MAX: Duration = Duration::from_secs(60);
+/// How long one e-mail may take, the Secret included.
+const MAIL_TIMEOUT: Duration = Duration::from_secs(30);
 const KEY_HEADER: &str = "idempotency-key";
 
 /// A call that is to be made.
@@ -41,9 +51,9 @@ pub enum Answer {
     UnderWay,
     /// It was answered.
     Status {
-        /// Of HTTP.
+        /// Of HTTP or SMTP.
         code: u16,
-        /// The begin of the body.
+        /// The begin of the body, or what the mail server said.
         text: String,
     },
     /// It was not.
@@ -61,21 +71,22 @@ enum CallError {
     Request(#[from] http::Error),
     #[error("no answer")]
     Send(#[from] kube::Error),
-    #[error("no answer within {} s", .0.as_secs())]
-    TooLate(Duration),
 }
 
-/// Makes calls.
+/// Makes calls and sends e-mails.
 #[derive(Clone)]
 pub(crate) struct Caller {
     tasks: Tasks,
+    /// Reads the Secrets of mail servers.
+    client: Client,
     places: Arc<Semaphore>,
     answers: Arc<Mutex<HashMap<String, Answer>>>,
 }
 
 impl Caller {
-    pub(crate) fn new(tasks: &Tasks) -> Self {
-        Self { tasks: tasks.clone(), places: Arc::new(Semaphore::new(CALLS_MAX)), answers: Arc::default() }
+    pub(crate) fn new(tasks: &Tasks, client: Client) -> Self {
+        let places = Arc::new(Semaphore::new(CALLS_MAX));
+        Self { tasks: tasks.clone(), client, places, answers: Arc::default() }
     }
 
     pub(crate) fn answer(&self, key: &str) -> Option<Answer> {
@@ -90,30 +101,70 @@ impl Caller {
         }
     }
 
-    /// Begins a call, unless it is under way; `run` is looked at when it has its answer.
-    pub(crate) fn begin(&self, call: Call, run: ObjectKey, queue: &Queue<ObjectKey>) {
-        let known = self.answers.lock().insert(call.key.clone(), Answer::UnderWay);
+    /// Begins a telling, unless it is under way.
+    pub(crate) fn tell(&self, telling: Telling, of: ObjectKey, queue: &Queue<ObjectKey>) {
+        match telling {
+            Telling::Call(call) => self.call(*call, of, queue),
+            Telling::Letter(letter) => self.mail(*letter, of, queue),
+        }
+    }
+
+    /// Begins a call, unless it is under way; `of` is looked at when it has its answer.
+    pub(crate) fn call(&self, call: Call, of: ObjectKey, queue: &Queue<ObjectKey>) {
+        let timeout = call.webhook.timeout.map_or(TIMEOUT, |timeout| timeout.0).min(TIMEOUT_MAX);
+        self.begin(call.key.clone(), of, queue, timeout, async move {
+            match send(&call, timeout).await {
+                Ok((code, text)) => Answer::Status { code, text },
+                Err(error) => Answer::Failed(explain(&error)),
+            }
+        });
+    }
+
+    /// The same of an e-mail.
+    pub(crate) fn mail(&self, letter: Letter, of: ObjectKey, queue: &Queue<ObjectKey>) {
+        let client = self.client.clone();
+        self.begin(
+            letter.key.clone(),
+            of,
+            queue,
+            MAIL_TIMEOUT,
+            async move { deliver(&client, &letter).await },
+        );
+    }
+
+    fn begin<F>(&self, key: String, of: ObjectKey, queue: &Queue<ObjectKey>, timeout: Duration, doing: F)
+    where
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        let known = self.answers.lock().insert(key.clone(), Answer::UnderWay);
         if known == Some(Answer::UnderWay) {
             return;
         }
         let (caller, queue) = (self.clone(), queue.clone());
-        self.tasks.spawn(Kind::Job, format!("call {}", call.key), async move {
-            let answer = caller.make(&call).await;
-            caller.answers.lock().insert(call.key, answer);
-            queue.add(run, Cause::Watch);
+        self.tasks.spawn(Kind::Job, format!("call {key}"), async move {
+            let answer = match caller.places.acquire().await {
+                Ok(_place) => within(timeout, doing).await,
+                Err(_) => Answer::Failed("this program ends".to_owned()),
+            };
+            caller.answers.lock().insert(key, answer);
+            queue.add(of, Cause::Watch);
         });
     }
+}
 
-    async fn make(&self, call: &Call) -> Answer {
-        let Ok(_place) = self.places.acquire().await else {
-            return Answer::Failed("this program ends".to_owned());
-        };
-        let timeout = call.webhook.timeout.map_or(TIMEOUT, |timeout| timeout.0).min(TIMEOUT_MAX);
-        let sent = tokio::time::timeout(timeout, send(call, timeout)).await;
-        match sent.unwrap_or(Err(CallError::TooLate(timeout))) {
-            Ok((code, text)) => Answer::Status { code, text },
-            Err(error) => Answer::Failed(explain(&error)),
-        }
+async fn within(timeout: Duration, doing: impl Future<Output = Answer>) -> Answer {
+    let done = tokio::time::timeout(timeout, doing).await;
+    done.unwrap_or_else(|_| Answer::Failed(format!("no answer within {} s", timeout.as_secs_f32())))
+}
+
+async fn deliver(client: &Client, letter: &Letter) -> Answer {
+    let sent = match mail::Access::read(client, &letter.mail).await {
+        Ok(access) => mail::send(letter, &access).await,
+        Err(error) => Err(error),
+    };
+    match sent {
+        Ok((code, text)) => Answer::Status { code, text },
+        Err(error) => Answer::Failed(explain(&error)),
     }
 }
 

@@ -32,7 +32,11 @@ impl Runner {
             Effect::Container(pod) => container::create(client, &pod).await,
             Effect::RemovePod(name) => container::remove(client, &name).await,
             Effect::Call(call) => {
-                self.caller.begin(*call, ObjectKey::of(run), queue);
+                self.caller.call(*call, ObjectKey::of(run), queue);
+                Ok(())
+            }
+            Effect::Mail(letter) => {
+                self.caller.mail(*letter, ObjectKey::of(run), queue);
                 Ok(())
             }
             Effect::Child(child) => self.create(&self.runs, owned(*child, run)).await,

@@ -57,6 +57,8 @@ pub(crate) fn held(step: &StepStatus, seen: &Progress, overdue: bool, world: &Wo
         | Progress::Under(..)
         | Progress::Late(_)
         | Progress::Held(_)
+        | Progress::Told(_)
+        | Progress::Refused(_)
         | Progress::Ended(..) => None,
         Progress::Do(..) => on(step, world),
         Progress::Wait(_) if overdue => on(step, world),
@@ -129,6 +131,7 @@ impl Effect {
             | Self::Uncordon
             | Self::RemovePod(_)
             | Self::Call(_)
+            | Self::Mail(_)
             | Self::Child(_)
             | Self::CancelChild(_)
             | Self::Chunk(_) => false,

@@ -144,7 +144,10 @@ impl Runner {
             Action::Webhook => self.answered(step::key(run, step), world),
             Action::Ticket => {
                 world.ticket = policy::ticket(run, &self.policies.list());
-                self.answered(step::ticket::identity(run, step), world);
+                world.told = self.told_before(run);
+                for key in step::ticket::keys(run, step) {
+                    self.answered(key, world);
+                }
             }
             Action::Run => {
                 let name = step::child::name(run, step);
@@ -167,6 +170,16 @@ impl Runner {
             world.verdicts.insert(step.step.name.clone(), verdict);
         }
         Ok(())
+    }
+
+    /// Who was told by other runs for the same opening of a problem.
+    fn told_before(&self, run: &Run) -> Vec<String> {
+        if run.spec.problem.is_empty() {
+            return Vec::new();
+        }
+        let others = self.told.get(&run.spec.problem).into_iter();
+        let same = others.filter(|other| other.spec.episode == run.spec.episode);
+        same.flat_map(|other| step::ticket::told(&other)).collect()
     }
 
     fn answered(&self, key: String, world: &mut World) {

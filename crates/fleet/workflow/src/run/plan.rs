@@ -15,7 +15,7 @@ use muster_api::machine::Phase;
 use muster_api::workflow::{Run, RunChunk, RunChunkStatus, RunPhase, RunStatus};
 use muster_api::{Disruption, Order};
 
-use super::call::Call;
+use super::call::{Call, Letter};
 use super::container::PodPlan;
 
 pub(crate) use begin::{cause_gone, whole};
@@ -44,6 +44,8 @@ pub enum Effect {
     RemovePod(String),
     /// Calls a web service.
     Call(Box<Call>),
+    /// Sends an e-mail.
+    Mail(Box<Letter>),
     /// Begins a run that is a part of this one.
     Child(Box<Run>),
     /// Ends such a run.

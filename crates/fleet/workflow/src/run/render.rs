@@ -38,6 +38,12 @@ pub(crate) fn effect(run: &Run, effect: &Effect) -> Option<String> {
             format!("runs container {} on node {} with {told}", what.image, pod.node)
         }
         Effect::Call(call) => format!("calls POST {} with {}", call.webhook.url, json!(call.webhook.body)),
+        Effect::Mail(letter) => format!(
+            "mails {} by {} with {}",
+            letter.mail.to.join(", "),
+            letter.mail.server,
+            json!({"subject": letter.subject, "text": letter.text})
+        ),
         Effect::Child(child) => format!(
             "runs workflow {} on machine {machine} with {}",
             child.spec.workflow,

@@ -36,6 +36,10 @@ pub(crate) enum Progress {
     Under(Timestamp, String),
     /// Its deadline has passed, and what it waited for.
     Late(String),
+    /// This one was told, and is not told again.
+    Told(String),
+    /// The attempt has failed, and so would any further one.
+    Refused(String),
     /// The attempt is over.
     Ended(RunPhase, String),
 }
@@ -133,6 +137,8 @@ pub(crate) fn progress(run: &Run, step: &StepStatus, fence: i64, world: &World) 
         | Progress::Wait(_)
         | Progress::Late(_)
         | Progress::Held(_)
+        | Progress::Told(_)
+        | Progress::Refused(_)
         | Progress::Ended(..) => step.due_at,
     };
     // A part of the run is told to end and has deadlines of its own.
@@ -150,6 +156,8 @@ pub(crate) fn progress(run: &Run, step: &StepStatus, fence: i64, world: &World) 
         | Progress::Under(..)
         | Progress::Late(_)
         | Progress::Held(_)
+        | Progress::Told(_)
+        | Progress::Refused(_)
         | Progress::Ended(..) => seen,
     }
 }

@@ -1,6 +1,7 @@
 //! Which run a machine needs now, and why it gets none. A run's name derives from its cause, so that one cause starts
 //! one run.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use muster_api::inventory::InventoryStatus;
 use muster_api::machine::{MachineStatus, Phase};
 use muster_api::problem::State;
 use muster_api::problem::canary::{self, CANARY, is_canary};
+use muster_api::repair::RungAction;
 use muster_api::role::MachineRoleSpec;
 use muster_api::workflow::{Run, RunSpec, WorkflowPurpose};
 use muster_api::{Condition, MACHINE_LABEL, Machine, Problem, RepairPolicy, Workflow};
@@ -36,6 +38,8 @@ pub struct World<'a> {
     pub problems: &'a [Arc<Problem>],
     /// Problems of many machines.
     pub parents: &'a [Arc<Problem>],
+    /// Problems that may be tried although they are held, with what holds them.
+    pub tries: &'a BTreeMap<String, String>,
     /// All workflows.
     pub workflows: &'a [Arc<Workflow>],
     /// All repair policies.
@@ -97,6 +101,13 @@ pub fn plan(machine: &Machine, world: &World<'_>) -> Plan {
         | Phase::Quarantined
         | Phase::Retired => Plan::default(),
     }
+}
+
+/// Whether a plan is to repair that problem; to give it to a person is no repair.
+pub fn is_repair_of(plan: &Plan, problem: &str) -> bool {
+    let rung =
+        plan.run.as_ref().filter(|run| run.spec.problem == problem).and_then(|run| run.spec.repair.as_ref());
+    rung.is_some_and(|rung| rung.action != RungAction::Quarantine && !rung.confirm)
 }
 
 fn runnable(workflows: &[Arc<Workflow>]) -> Vec<&Arc<Workflow>> {
@@ -182,6 +193,7 @@ fn next(machine: &Machine, problem: &Problem, workflows: &[&Arc<Workflow>], worl
             firmware: text(|facts| &facts.firmware),
         },
         parents: world.parents,
+        tried_of: world.tries.get(&problem.name_any()).map(String::as_str),
         workflows,
         has_image: world.role.is_some_and(|role| role.image.is_some()),
         now: world.now,

@@ -95,11 +95,32 @@ fn what_a_rung_names_has_to_be_there_and_to_fit() {
 }
 
 #[test]
-fn a_ticket_that_nobody_would_get_is_refused() {
-    let mut silent = policy("p", "io.stall", None);
-    silent.spec.ticket = Some(Ticket { webhook: String::new(), mail: Some(Mail::default()) });
-    let text = "MailNotSent: spec.ticket.mail: e-mail is not sent yet; name a webhook beside it";
-    assert_eq!(refusal(&silent, &[]).as_deref(), Some(text));
-    silent.spec.ticket.as_mut().unwrap().webhook = "http://desk.example/".into();
-    assert_eq!(refusal(&silent, &[]), None);
+fn an_e_mail_that_could_not_be_sent_is_refused_with_its_field() {
+    let refused = |change: fn(&mut Mail)| {
+        let mut mail = Mail {
+            server: "mail.example:587".into(),
+            from: "muster@example.org".into(),
+            to: vec!["desk@example.org".into()],
+            ..Mail::default()
+        };
+        change(&mut mail);
+        let mut policy = policy("p", "io.stall", None);
+        policy.spec.ticket = Some(Ticket { mail: Some(mail), ..Ticket::default() });
+        refusal(&policy, &[])
+    };
+    assert_eq!(refused(|_| ()), None, "nobody needs a webhook beside it");
+    let text = |change| refused(change).unwrap_or_default();
+    let begin = "InvalidMail: spec.ticket.mail";
+    assert_eq!(
+        text(|mail| mail.to.push("desk".into())),
+        format!("{begin}.to[1]: \"desk\" is no address: Missing domain or user")
+    );
+    assert!(text(|mail| mail.from = "a@b\r\nBcc: x@y".into()).starts_with(&format!("{begin}.from: ")));
+    for server in ["mail.example", "mail.example:70000", "mail.example:0", ":25"] {
+        let mut wrong = policy("p", "io.stall", None);
+        let mail = Mail { server: server.into(), from: "a@b".into(), ..Mail::default() };
+        wrong.spec.ticket = Some(Ticket { mail: Some(mail), ..Ticket::default() });
+        let text = format!("{begin}.server: {server:?} is not HOST:PORT");
+        assert_eq!(refusal(&wrong, &[]), Some(text));
+    }
 }

@@ -134,6 +134,8 @@ fn observe(run: &Run, step: &mut StepStatus, fence: i64, world: &World, plan: &m
             step.running_since = Some(since);
             step.due_at = since.checked_add(step.step.deadline.0).ok();
         }
+        Progress::Told(whom) => step.told.push(whom),
+        Progress::Refused(message) => finish(step, RunPhase::Failed, message, world.now),
         Progress::Ended(phase, message) => end_attempt(run, step, phase, message, world.now),
     }
     if step.message != before {

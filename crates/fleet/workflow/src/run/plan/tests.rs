@@ -1,5 +1,6 @@
 mod held;
 mod kinds;
+mod tickets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -126,6 +127,7 @@ impl Story {
             Effect::Container(pod) => format!("container {}", pod.name),
             Effect::RemovePod(name) => format!("remove {name}"),
             Effect::Call(call) => format!("call {}", call.key),
+            Effect::Mail(letter) => format!("mail {}", letter.key),
             Effect::Child(child) => format!("child {}", child.name_any()),
             Effect::CancelChild(name) => format!("cancel {name}"),
             Effect::Chunk(chunk) => format!("chunk {}", chunk.name_any()),
@@ -157,9 +159,8 @@ impl Story {
             }
             Effect::Cordon => self.set_cordon(Some("r1")),
             Effect::Uncordon => self.set_cordon(None),
-            Effect::Call(call) => {
-                self.world.answers.insert(call.key, Answer::UnderWay);
-            }
+            Effect::Call(call) => self.is_told(call.key),
+            Effect::Mail(letter) => self.is_told(letter.key),
             Effect::Container(pod) => {
                 self.world.containers.insert(pod.name, ContainerSeen::Waiting("created".into()));
             }
@@ -172,6 +173,10 @@ impl Story {
             Effect::Evict(_) | Effect::CancelChild(_) => {}
             Effect::Chunk(chunk) => self.world.chunk = Some(Arc::new(*chunk)),
         }
+    }
+
+    fn is_told(&mut self, key: String) {
+        self.world.answers.insert(key, Answer::UnderWay);
     }
 
     fn set_cordon(&mut self, owner: Option<&str>) {

@@ -46,6 +46,8 @@ pub struct World {
     pub containers: BTreeMap<String, ContainerSeen>,
     /// Where a person is told.
     pub ticket: Option<Ticket>,
+    /// Who was told of the same opening of the problem by other runs.
+    pub told: Vec<String>,
     /// Answers of web services, by key.
     pub answers: BTreeMap<String, Answer>,
     /// The values of the expressions of the steps under way, by step.

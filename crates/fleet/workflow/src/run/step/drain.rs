@@ -48,6 +48,8 @@ pub(super) fn drain(run: &Run, world: &World) -> Progress {
             | Progress::Under(..)
             | Progress::Late(_)
             | Progress::Held(_)
+            | Progress::Told(_)
+            | Progress::Refused(_)
             | Progress::Ended(..)) => other,
         };
     }

@@ -197,6 +197,8 @@ pub(super) fn checks(
             | Progress::Under(..)
             | Progress::Late(_)
             | Progress::Held(_)
+            | Progress::Told(_)
+            | Progress::Refused(_)
             | Progress::Ended(..)) => return Err(unfinished),
         }
     }
