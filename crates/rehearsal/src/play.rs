@@ -468,9 +468,16 @@ impl<'a> Play<'a> {
         let mut written = (*self.store.machines[machine]).clone();
         written.status.get_or_insert_default().boot_id = boot_id;
         self.store.put_machine(machine, written);
-        // Its doctor begins anew, and looks at once at what it looked at seldom because it stood so long.
-        if let Some(index) = self.ground[machine].fault {
-            let class = self.class(self.happenings[index].kind);
+        self.looks_anew(machine);
+    }
+
+    /// A doctor begins anew with its machine. What is held has stood for long and is looked at seldom until then.
+    fn looks_anew(&mut self, machine: usize) {
+        let Some(index) = self.ground[machine].fault else { return };
+        let class = self.class(self.happenings[index].kind);
+        let name = doctors::name(&self.store, machine, self.classes[class]);
+        let status = self.store.problem(machine, &name).and_then(|problem| problem.status.as_ref());
+        if status.is_some_and(|status| !status.parent.is_empty()) {
             self.at(doctors::first_look(self.classes[class]), Event::Look(machine, class));
         }
     }
