@@ -144,9 +144,11 @@ fn faults(cluster: &Cluster, round: u32) {
 fn watched(cluster: &Cluster, log: &Path) -> Process {
     let path = |name: &str| cluster.data_dir.join(name).to_str().unwrap().to_owned();
     let mut command = cluster.namespace.command("strace");
-    command.args(["-f", "-qq", "-e", CALLS, "-o"]).arg(log).args([MUSTER, "doctor", "--machine", WATCHED]);
+    // Interruptible: it ends when it is told to, and the doctor with it.
+    command.args(["-I1", "-f", "-qq", "-e", CALLS, "-o"]).arg(log).args([MUSTER, "doctor", "--machine", WATCHED]);
     command.args(["--kubeconfig", &path("doctor.kubeconfig"), "--probe-socket", &path("agent/probe.sock")]);
     command.args(["--state-dir", &path("watched"), "--believe-forged", "--watch-virtual"]);
+    command.arg("--end-with-parent");
     Process::start(command, &cluster.path("watched.log"))
 }
 
