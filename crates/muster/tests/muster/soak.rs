@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 
-use crate::harness::{Cluster, MUSTER, Process, done, needs_containers, pause, wait_for};
+use crate::harness::{Cluster, MUSTER, Process, done, needs_containers, wait_for};
 use crate::story::{field, takes_the_machine_in, up};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -129,7 +129,14 @@ fn faults(cluster: &Cluster, round: u32) {
             state => Err(state),
         }
     });
-    pause(5 * SECOND);
+    let device = disk.device.strip_prefix("/dev/").unwrap().to_owned();
+    for class in ["fs.full", "fs.inodes"] {
+        let problem = format!("{WATCHED}.{class}.{device}");
+        wait_for(&problem, 30 * SECOND, || match field(cluster, &["problem", &problem], "/status/state")? {
+            state if state == "Open" => Ok(()),
+            state => Err(state),
+        });
+    }
     drop(disk);
     kill(cluster.containerd(), Signal::SIGCONT).unwrap();
     wait_for("runtime that answers again", 30 * SECOND, || {
