@@ -27,7 +27,7 @@ pub(crate) trait Detector: Send {
     fn every(&self) -> Duration;
     /// What it may find.
     fn rules(&self) -> Vec<Arc<Rule>>;
-    /// Whether what happens now is planned maintenance; said before each look.
+    /// Whether what happens now is planned maintenance, or done by a run; said before each look.
     fn planned(&mut self, _planned: bool) {}
     /// One look.
     fn look(&mut self, now: Timestamp) -> Look;

@@ -59,8 +59,8 @@ pub struct Doctor {
     began: (Timestamp, Instant),
     scanner: Option<Scanner>,
     trials: StateFile,
-    maintenance: watch::Receiver<Vec<Maintenance>>,
-    planned: watch::Sender<Vec<Maintenance>>,
+    plans: watch::Receiver<objects::Plans>,
+    planned: watch::Sender<objects::Plans>,
 }
 
 impl Doctor {
@@ -103,10 +103,10 @@ impl Doctor {
         let began = (clock.now(), now);
         // Known before the first look: what a planned boot shows is planned too.
         let known = match &config.local {
-            Some(_) => objects::maintenance(&client, &config.machine).await,
-            None => Vec::new(),
+            Some(_) => objects::plans(&client, &config.machine).await,
+            None => objects::Plans::default(),
         };
-        let (planned, maintenance) = watch::channel(known);
+        let (planned, plans) = watch::channel(known);
         Ok(Self {
             config,
             source: source.into(),
@@ -120,7 +120,7 @@ impl Doctor {
             began,
             scanner,
             trials: StateFile::new(state_dir.as_deref(), "on-trial.json"),
-            maintenance,
+            plans,
             planned,
         })
     }
@@ -187,7 +187,7 @@ impl Doctor {
             roots: local.roots,
             rules: objects::Rules::new(),
             to: to.clone(),
-            maintenance: self.planned.clone(),
+            plans: self.planned.clone(),
         };
         tasks.spawn(Kind::Service, "own objects", objects.watch(token()));
     }
@@ -205,7 +205,8 @@ impl Doctor {
         let now = Instant::now();
         // Ages and rates must not jump when somebody sets the clock.
         let steady = self.began.0.saturating_add(now - self.began.1).unwrap_or(self.began.0);
-        let planned = is_planned(&self.maintenance.borrow(), self.clock.now());
+        let plans = self.plans.borrow().clone();
+        let planned = plans.in_hand || is_planned(&plans.maintenance, self.clock.now());
         let mut looks = Vec::new();
         for due in self.detectors.iter_mut().filter(|due| due.at <= now) {
             due.at = now + due.detector.every();
@@ -220,7 +221,7 @@ impl Doctor {
 
     fn take(&mut self, look: &Look) {
         let now = self.clock.now();
-        let held = is_planned(&self.maintenance.borrow(), now);
+        let held = is_planned(&self.plans.borrow().maintenance, now);
         let before = self.cases.on_trial().count();
         let changed = self.cases.take(look, Moment { now, boot_id: &self.boot_id, held });
         self.filing.note(changed, &self.cases);

@@ -208,6 +208,7 @@ fn it_boots_anew_is_installed_anew_and_found_when_it_hangs_and_is_back_each_time
     acts.extend(cycle);
     assert_eq!(rack.sim.acts(), acts, "one cycle and no other");
     equal(&rack.problem("machine.silent").unwrap().0, "Clear").unwrap();
+    assert!(rack.problem("reboot.loop").is_err(), "its four boots were wanted");
     it_serves(&rack);
 }
 

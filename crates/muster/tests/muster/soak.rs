@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -120,7 +121,10 @@ fn faults(cluster: &Cluster, round: u32) {
     ] {
         say(&line);
     }
-    let disk = Disk::new(&cluster.path(""));
+    // The doctor is nobody, and has to come there.
+    let permissions = fs::Permissions::from_mode(0o755);
+    let dir = tempfile::Builder::new().prefix("muster-soak-").permissions(permissions).tempdir().unwrap();
+    let disk = Disk::new(dir.path());
     disk.breaks();
     kill(cluster.containerd(), Signal::SIGSTOP).unwrap();
     wait_for("problem of a hung runtime", 20 * SECOND, || {
@@ -152,7 +156,12 @@ fn watched(cluster: &Cluster, log: &Path) -> Process {
     let path = |name: &str| cluster.data_dir.join(name).to_str().unwrap().to_owned();
     let mut command = cluster.namespace.command("strace");
     // Interruptible: it ends when it is told to, and the doctor with it.
-    command.args(["-I1", "-f", "-qq", "-e", CALLS, "-o"]).arg(log).args([MUSTER, "doctor", "--machine", WATCHED]);
+    command.args(["-I1", "-f", "-qq", "-e", CALLS, "-o"]).arg(log).args([
+        MUSTER,
+        "doctor",
+        "--machine",
+        WATCHED,
+    ]);
     command.args(["--kubeconfig", &path("doctor.kubeconfig"), "--probe-socket", &path("agent/probe.sock")]);
     command.args(["--state-dir", &path("watched"), "--believe-forged", "--watch-virtual"]);
     command.arg("--end-with-parent");

@@ -108,7 +108,10 @@ async fn a15_what_would_destroy_without_a_target_out_of_date_or_out_of_turn_is_r
     let kept = Kept::default();
     let to = kept.clone();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || to.clone()).finish();
-    let _logs = tracing::subscriber::set_default(subscriber);
+    let subscriber = tracing::Dispatch::new(subscriber);
+    // While there is only one, what another test's thread says first is taken for something that nobody wants to hear.
+    let _other = tracing::Dispatch::new(tracing_subscriber::fmt().with_writer(io::sink).finish());
+    let _logs = tracing::dispatcher::set_default(&subscriber);
     let world = World::build(53).await;
     world.add_machine("m0", "site-a").await;
     world.wait_phase("m0", Phase::Healthy).await;

@@ -118,7 +118,7 @@ pub(crate) struct Objects {
     pub(crate) roots: Roots,
     pub(crate) rules: Rules,
     pub(crate) to: mpsc::Sender<Look>,
-    pub(crate) maintenance: watch::Sender<Vec<Maintenance>>,
+    pub(crate) plans: watch::Sender<Plans>,
 }
 
 impl Objects {
@@ -156,7 +156,7 @@ impl Objects {
 
     async fn ask(&self, role: &mut Option<MachineRole>, found: &mut Vec<Finding>) -> Result<(), String> {
         let Some(machine) = self.get::<Machine>(&self.machine).await? else { return Ok(()) };
-        self.maintenance.send_replace(machine.spec.maintenance.clone());
+        self.plans.send_replace(Plans::of(&machine));
         if let Some(inventory) = self.get::<Inventory>(&self.machine).await?.and_then(|found| found.status) {
             found.extend(self.rules.hardware(&inventory));
         }
@@ -186,13 +186,29 @@ impl Objects {
     }
 }
 
+/// What others do to a machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Plans {
+    /// Planned maintenance.
+    pub(crate) maintenance: Vec<Maintenance>,
+    /// A run has it in hand, and may boot it anew.
+    pub(crate) in_hand: bool,
+}
+
+impl Plans {
+    fn of(machine: &Machine) -> Self {
+        let in_hand = machine.status.as_ref().is_some_and(|status| !status.run.is_empty());
+        Self { maintenance: machine.spec.maintenance.clone(), in_hand }
+    }
+}
+
 /// What is planned for a machine; nothing as long as the API does not say so.
-pub(crate) async fn maintenance(client: &Client, machine: &str) -> Vec<Maintenance> {
+pub(crate) async fn plans(client: &Client, machine: &str) -> Plans {
     match get::<Machine>(client, machine).await {
-        Ok(machine) => machine.map(|machine| machine.spec.maintenance).unwrap_or_default(),
+        Ok(machine) => machine.as_ref().map(Plans::of).unwrap_or_default(),
         Err(error) => {
             tracing::debug!(error, "it is not known yet what is planned for this machine");
-            Vec::new()
+            Plans::default()
         }
     }
 }

@@ -29,7 +29,7 @@ pub fn expected(
     let Some(status) = status.filter(|status| !status.node.is_empty()) else { return Expected::Nothing };
     match status.phase {
         // A run that has the machine in hand may switch it off, and minds its own deadlines.
-        Phase::Disrupted if !status.run.is_empty() => return Expected::Excused(None),
+        Phase::Disrupted | Phase::Probation if !status.run.is_empty() => return Expected::Excused(None),
         Phase::Probation | Phase::Healthy | Phase::Disrupted => {}
         Phase::Registered
         | Phase::Inspecting
@@ -108,7 +108,8 @@ mod tests {
         use Expected::{Excused, Nothing, Speaks};
         let rows = [
             (of(Phase::Healthy, "m", "", &[], 0), Speaks),
-            (of(Phase::Probation, "m", "r", &[], 0), Speaks),
+            (of(Phase::Probation, "m", "", &[], 0), Speaks),
+            (of(Phase::Probation, "m", "r", &[], 0), Excused(None)),
             (of(Phase::Disrupted, "m", "", &[], 0), Speaks),
             (of(Phase::Disrupted, "m", "r", &[], 0), Excused(None)),
             (of(Phase::Healthy, "", "", &[], 0), Nothing),
