@@ -13,6 +13,7 @@ use kube::{Api, Client};
 use muster_api::machine::Phase;
 use muster_api::problem::{self, ProblemSpec};
 use muster_api::{Problem, Run};
+use muster_base::clock::{Clock as _, SystemClock};
 use muster_base::task::Kind;
 use muster_control::Metrics;
 use muster_store::{Limits, Store};
@@ -95,7 +96,7 @@ async fn open(client: &Client, n: usize, opened: &Times) -> Result<(), kube::Err
     let api: Api<Problem> = Api::all(client.clone());
     let spec = ProblemSpec { machine: name(n), class: CLASS.to_owned(), component: String::new() };
     api.create(&PostParams::default(), &Problem::new(&problem(n), spec)).await?;
-    let now = jiff::Timestamp::now().to_string();
+    let now = SystemClock.now().to_string();
     api.patch_status(&problem(n), &PatchParams::default(), &Patch::Merge(status(1, &now))).await?;
     opened.lock().insert(problem(n), Instant::now());
     Ok(())
@@ -157,7 +158,7 @@ async fn stream(client: &Client, count: usize, opened: &Times, done: &Arc<Atomic
 
 /// One more piece of evidence, of the problem that opened ten updates before.
 async fn seen(client: &Client, n: usize, count: usize) -> Result<(), kube::Error> {
-    let now = jiff::Timestamp::now().to_string();
+    let now = SystemClock.now().to_string();
     let api: Api<Problem> = Api::all(client.clone());
     let patch = json!({ "status": { "count": count, "lastSeen": now } });
     match api.patch_status(&problem(n), &PatchParams::default(), &Patch::Merge(patch)).await {
