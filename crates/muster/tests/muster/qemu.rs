@@ -53,10 +53,7 @@ fn contains(text: &str, wanted: &str) -> Result<(), String> {
 #[test]
 #[ignore = "make test-slow runs it"]
 fn from_powered_off_to_healthy() {
-    let rack = match Rack::build() {
-        Ok(rack) => rack,
-        Err(why) => return println!("could not run: {why}"),
-    };
+    let Some(rack) = Rack::build_or_say() else { return };
     rack.invite("", None);
     assert_eq!((rack.sim.acts(), rack.emulator()), (Vec::new(), None), "it is off");
     assert_eq!(rack.machine("/status/phase"), "Inspecting", "it waits for what its agent will tell");
@@ -89,10 +86,7 @@ fn becomes_healthy(rack: &Rack, watch: &mut Watch) {
 #[test]
 #[ignore = "make test-slow runs it"]
 fn a_power_cycle_and_it_is_back_by_itself_with_what_it_keeps_on_its_disk() {
-    let rack = match Rack::build() {
-        Ok(rack) => rack,
-        Err(why) => return println!("could not run: {why}"),
-    };
+    let Some(rack) = Rack::build_or_say() else { return };
     rack.invite("muster.data=LABEL=muster", None);
     let mut watch = Watch::start();
     rack.boot_from_network();
@@ -131,10 +125,7 @@ fn is_filed(rack: &Rack, problem: &str, wanted: &str) -> String {
 #[test]
 #[ignore = "make test-slow runs it"]
 fn a_machine_check_and_the_warning_of_an_nvme_disk_are_filed_within_a_minute() {
-    let rack = match Rack::build() {
-        Ok(rack) => rack,
-        Err(why) => return println!("could not run: {why}"),
-    };
+    let Some(rack) = Rack::build_or_say() else { return };
     rack.invite("", None);
     rack.boot_from_network();
     becomes_healthy(&rack, &mut Watch::start());
@@ -174,10 +165,7 @@ fn is_mended(rack: &Rack, run: &str, boot: &mut String) {
 #[test]
 #[ignore = "make test-slow runs it"]
 fn it_boots_anew_is_installed_anew_and_found_when_it_hangs_and_is_back_each_time() {
-    let rack = match Rack::build() {
-        Ok(rack) => rack,
-        Err(why) => return println!("could not run: {why}"),
-    };
+    let Some(rack) = Rack::build_or_say() else { return };
     rack.patch("machinerole", "worker", r#"[{"op": "add", "path": "/spec/image", "value": {}}]"#);
     // Fifteen minutes otherwise: a planned reboot takes minutes.
     rack.patch(
@@ -245,10 +233,7 @@ fn it_serves(rack: &Rack) {
 #[test]
 #[ignore = "make test-slow runs it"]
 fn a_wrong_token_keeps_a_machine_out_and_its_console_says_why() {
-    let rack = match Rack::build() {
-        Ok(rack) => rack,
-        Err(why) => return println!("could not run: {why}"),
-    };
+    let Some(rack) = Rack::build_or_say() else { return };
     rack.invite("", Some("abc123.0123456789abcdef"));
     rack.boot_from_network();
     wait_for("refusal", WITHIN, || contains(&rack.words("console.log"), "starts again in 60 s"));

@@ -119,8 +119,12 @@ pub(crate) struct Rack {
 }
 
 impl Rack {
-    /// Builds it, or says why it cannot be built here.
-    pub(crate) fn build() -> Result<Self, String> {
+    /// Builds it, or says why it cannot be built here, in the form that is counted.
+    pub(crate) fn build_or_say() -> Option<Self> {
+        Self::build().map_err(|why| println!("could not run: {why}")).ok()
+    }
+
+    fn build() -> Result<Self, String> {
         if let Some(why) = unable().or_else(|| lacks_of("--for-slow-tests", &PROGRAMS)) {
             return Err(why);
         }
