@@ -36,7 +36,8 @@ struct State<K> {
     /// Keys added while they were worked on.
     again: BTreeMap<K, Cause>,
     timers: BTreeSet<(Instant, K)>,
-    timer_of: HashMap<K, Instant>,
+    /// When each key is looked at again, and why.
+    timer_of: HashMap<K, (Instant, Cause)>,
 }
 
 impl<K> Default for State<K> {
@@ -85,17 +86,24 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
 
     /// Has the key looked at after `wait`, or earlier where an earlier time was asked for.
     pub fn add_after(&self, key: K, wait: Duration) {
+        self.add_at(key, Instant::now() + wait, Cause::Timer);
+    }
+
+    /// The same because something watched changed, for what changes often and is looked at once: a sweep that comes before
+    /// finds nothing that the watch had missed.
+    pub fn put_off(&self, key: K, wait: Duration) {
+        self.add_at(key, Instant::now() + wait, Cause::Watch);
+    }
+
+    fn add_at(&self, key: K, at: Instant, cause: Cause) {
         let mut state = self.state.lock();
-        let at = Instant::now() + wait;
-        match state.timer_of.get(&key).copied() {
-            Some(earlier) if earlier <= at => return,
-            Some(later) => {
-                state.timers.remove(&(later, key.clone()));
-            }
-            None => {}
+        let known = state.timer_of.get(&key).copied();
+        let (when, why) = known.map_or((at, cause), |(when, why)| (when.min(at), why.min(cause)));
+        if let Some((later, _)) = known {
+            state.timers.remove(&(later, key.clone()));
         }
-        state.timer_of.insert(key.clone(), at);
-        state.timers.insert((at, key));
+        state.timer_of.insert(key.clone(), (when, why));
+        state.timers.insert((when, key));
         drop(state);
         self.wake.notify_one();
     }
@@ -146,6 +154,10 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
 
 impl<K: Clone + Eq + Hash + Ord> State<K> {
     fn add(&mut self, key: K, cause: Cause) {
+        let cause = match self.timer_of.get(&key) {
+            Some((_, Cause::Watch)) => Cause::Watch,
+            Some((_, Cause::Timer | Cause::Sweep)) | None => cause,
+        };
         if self.running.contains(&key) {
             let stronger = self.again.get(&key).map_or(cause, |old| cause.min(*old));
             self.again.insert(key, stronger);
@@ -166,8 +178,8 @@ impl<K: Clone + Eq + Hash + Ord> State<K> {
                 return;
             }
             self.timers.pop_first();
-            self.timer_of.remove(&key);
-            self.add(key, Cause::Timer);
+            let cause = self.timer_of.remove(&key).map_or(Cause::Timer, |(_, cause)| cause);
+            self.add(key, cause);
         }
     }
 
@@ -206,6 +218,29 @@ mod tests {
         assert_eq!(queue.take().await.key, "a");
         queue.done(&"a");
         assert!(tokio::time::timeout(Duration::from_secs(1), queue.take()).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sweep_that_comes_before_what_was_put_off_has_missed_nothing() {
+        let queue = Queue::new();
+        queue.put_off("a", Duration::from_secs(30));
+        queue.add_after("a", Duration::from_secs(10));
+        queue.add_after("b", Duration::from_secs(10));
+        for (key, cause) in [("a", Cause::Watch), ("b", Cause::Sweep)] {
+            queue.add(key, Cause::Sweep);
+            assert_eq!(queue.take().await, Taken { key, cause });
+            queue.done(&key);
+        }
+        for (key, cause) in [("a", Cause::Watch), ("b", Cause::Timer)] {
+            assert_eq!(queue.take().await, Taken { key, cause });
+            queue.done(&key);
+        }
+        queue.add("a", Cause::Sweep);
+        assert_eq!(
+            queue.take().await,
+            Taken { key: "a", cause: Cause::Sweep },
+            "nothing is put off any more"
+        );
     }
 
     #[tokio::test(start_paused = true)]

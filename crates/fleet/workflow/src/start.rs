@@ -165,7 +165,7 @@ impl Starter {
             };
             let repair = change.new.as_ref().and_then(|run| run.spec.repair.as_ref());
             if let Some(repair) = repair.filter(|_| ended(&change.old) != ended(&change.new)) {
-                told.add_after(ObjectKey::cluster(&repair.policy), policy::TOLD_EVERY);
+                told.put_off(ObjectKey::cluster(&repair.policy), policy::TOLD_EVERY);
             }
         });
         let (book, repairs) = (Arc::clone(&self.book), self.context.repairs.clone());

@@ -76,7 +76,7 @@ fn begin(context: &Context, counts: &Metrics) {
     let place = move |problem: &Problem| case(&world, problem, clock.now());
     context.desk.problems.on_change(move |change| {
         if take(&place, &correlation, &held, change) {
-            to.add_after(ObjectKey::cluster(FLEET), settle);
+            to.put_off(ObjectKey::cluster(FLEET), settle);
         }
     });
     queue.add(ObjectKey::cluster(FLEET), Cause::Watch);
