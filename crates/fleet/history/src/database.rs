@@ -19,7 +19,7 @@ use serde_json::Value;
 use crate::codec::Words;
 use crate::kinds::Kind;
 use crate::log::{Anchor, Files, Log, LogError, Position, SEGMENT_BYTES, Torn, Verdict, verify};
-use crate::record::{Body, Record, decode};
+use crate::record::{Record, decode};
 pub(crate) use columns::{Column, Columns, Scalar, is_hot};
 use objects::Objects;
 pub(crate) use recording::Seen;
@@ -107,21 +107,7 @@ impl Inner {
         if let Some(state) = self.states.get(&number) {
             return Ok(Some(state.clone()));
         }
-        let mut next = Some(self.objects.get(number).head);
-        let mut undone = Vec::new();
-        while let Some(position) = next {
-            let record = self.record(position)?;
-            match record.body {
-                Body::Whole(mut state) => {
-                    telling::redo(&mut state, undone);
-                    return Ok(Some(state));
-                }
-                Body::Changes(changes) => undone.push(changes),
-                Body::Gone => return Ok(None),
-            }
-            next = record.previous;
-        }
-        Ok(None)
+        Ok(self.stood(number, |_| true)?.map(|stood| stood.object))
     }
 }
 

@@ -4,11 +4,15 @@
 //! the user may do is asked back from the API server, kind by kind of question.
 
 mod admission;
+mod asked;
 mod caller;
 mod changes;
 mod connection;
 mod register;
 mod reply;
+mod states;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 use std::net::SocketAddr;
@@ -25,7 +29,7 @@ use tokio::net::TcpListener;
 
 use crate::config::{Config, Reach};
 use crate::database::Database;
-use crate::log::Anchor;
+use crate::log::{Anchor, LogError};
 use crate::notes::Notes;
 use crate::query::{QueryError, Question};
 use caller::Callers;
@@ -137,6 +141,7 @@ impl Service {
             (None, _) if rest.is_empty() => return Reply::json(&group()),
             (Some(""), _) => return Reply::json(&resources()),
             (Some("/changes"), &Method::GET) => ("changes", "list"),
+            (Some("/states"), &Method::GET) => ("states", "list"),
             (Some("/queries"), &Method::POST) => ("queries", "create"),
             (Some("/verifications"), &Method::POST) => ("verifications", "create"),
             _ => return Reply::refusal(StatusCode::NOT_FOUND, "the history has no such resource"),
@@ -147,6 +152,7 @@ impl Service {
         let database = Arc::clone(&self.database);
         let work = move || match resource {
             "changes" => changes::list(&database, &asked.query),
+            "states" => states::list(&database, &asked.query),
             "queries" => query(&database, &asked.body),
             _ => verification(&database, &asked.body),
         };
@@ -204,8 +210,12 @@ fn verification(database: &Database, body: &[u8]) -> Reply {
     };
     match database.verify(anchor.as_ref()) {
         Ok(verdict) => object("Verification", &verdict),
-        Err(error) => Reply::refusal(StatusCode::INTERNAL_SERVER_ERROR, &muster_base::error::chain(&error)),
+        Err(error) => unreadable(&error),
     }
+}
+
+fn unreadable(error: &LogError) -> Reply {
+    Reply::refusal(StatusCode::INTERNAL_SERVER_ERROR, &muster_base::error::chain(error))
 }
 
 fn group() -> Value {
@@ -217,6 +227,7 @@ fn resources() -> Value {
     let one = |name: &str, singular: &str, kind: &str, verb: &str| json!({"name": name, "singularName": singular, "namespaced": false, "kind": kind, "verbs": [verb]});
     json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": format!("{GROUP}/{VERSION}"), "resources": [
         one("changes", "change", "Change", "list"),
+        one("states", "state", "State", "list"),
         one("queries", "query", "Query", "create"),
         one("verifications", "verification", "Verification", "create"),
     ]})

@@ -6,19 +6,18 @@ pub(crate) mod sim;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use kube::api::ListParams;
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Api, Client};
 use muster_api::condition;
-use muster_api::{Inventory, Machine, Problem, Run};
+use muster_api::{Inventory, Machine, Run};
+use muster_history::Operation;
 use muster_workflow::planner::{REPAIR, Tried};
 use muster_workflow::report::{Episode, Line, Report, report};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::clock;
-use super::history::{Change, changes, parse};
+use super::history::{Change, all_changes, states};
 use crate::cli::fleet::{FleetReportArgs, ReportFormat};
-use crate::cli::history::RangeArgs;
 use crate::client::connect;
 use crate::failure::Failure;
 use crate::output;
@@ -53,18 +52,24 @@ pub(crate) async fn run(args: FleetReportArgs) -> Result<(), Failure> {
     }
 }
 
-async fn all<K>(client: &Client) -> Result<Vec<K>, Failure>
-where
-    K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned,
-{
-    let list = Api::<K>::all(client.clone()).list(&ListParams::default()).await;
-    list.map(|list| list.items)
-        .map_err(|error| Failure::api(format!("cannot list {}", K::plural(&())), &error))
-}
+/// What the report needs to know of a Problem.
+const FIELDS: [&str; 7] = [
+    "spec.class",
+    "spec.machine",
+    "status.state",
+    "status.episode",
+    "status.firstSeen",
+    "status.openedAt",
+    "status.clearedAt",
+];
 
-async fn count(client: &Client, since: Timestamp, until: Timestamp) -> Result<Told, Failure> {
+/// What was tried for each problem, of the runs that are and of those that were removed.
+async fn tried(client: &Client) -> Result<BTreeMap<String, Vec<Tried>>, Failure> {
     let mut tried: BTreeMap<String, Vec<Tried>> = BTreeMap::new();
-    for run in all::<Run>(client).await? {
+    for state in states(client, "Run").await? {
+        let mut run: Run = serde_json::from_value(state.object)
+            .map_err(|error| Failure::failed(&format!("the history of run {}", state.name), &error))?;
+        run.metadata.name = Some(state.name);
         if let Some(one) = Tried::of(&run) {
             tried.entry(run.spec.problem.clone()).or_default().push(one);
         }
@@ -72,28 +77,31 @@ async fn count(client: &Client, since: Timestamp, until: Timestamp) -> Result<To
     for done in tried.values_mut() {
         done.sort_by_key(|one| (one.began, one.run.clone()));
     }
+    Ok(tried)
+}
+
+async fn count(client: &Client, since: Timestamp, until: Timestamp) -> Result<Told, Failure> {
+    let tried = tried(client).await?;
     let (mut episodes, mut held_now) = (Vec::new(), BTreeMap::new());
     let mut places: BTreeMap<String, (String, String, String)> = BTreeMap::new();
-    for problem in all::<Problem>(client).await? {
-        let name = problem.name_any();
-        let range = RangeArgs { field: Some("status".to_owned()), since: None, until: Some(until) };
-        let seen = openings(&parse(&changes(client, "Problem", &name, &range).await?)?);
-        let of_now: Vec<&Opening> = seen.iter().filter(|one| since <= one.opened).collect();
-        let machine = &problem.spec.machine;
+    let changes = all_changes(client, "Problem", &FIELDS, until).await?;
+    for changes in changes.chunk_by(|one, next| one.name == next.name) {
+        let Course { class, machine, openings, stands } = course(changes);
+        let of_now: Vec<&Opening> = openings.iter().filter(|one| since <= one.opened).collect();
         if of_now.is_empty() || machine.is_empty() {
             continue;
         }
-        if !places.contains_key(machine) {
-            places.insert(machine.clone(), place(client, machine).await?);
+        if !places.contains_key(&machine) {
+            places.insert(machine.clone(), place(client, &machine).await?);
         }
-        let (site, model, held) = places[machine].clone();
-        if of_now.last().is_some_and(|last| last.cleared.is_none()) {
+        let (site, model, held) = places[&machine].clone();
+        if stands && of_now.last().is_some_and(|last| last.cleared.is_none()) {
             *held_now.entry(held).or_insert(0) += 1;
         }
         episodes.extend(of_now.into_iter().map(|one| Episode {
-            problem: name.clone(),
+            problem: changes[0].name.clone(),
             episode: one.episode,
-            class: problem.spec.class.clone(),
+            class: class.clone(),
             machine: machine.clone(),
             site: site.clone(),
             model: model.clone(),
@@ -126,31 +134,51 @@ struct Opening {
     cleared: Option<Timestamp>,
 }
 
-/// Follows the fields of a problem's status through its changes, oldest first.
-fn openings(changes: &[Change]) -> Vec<Opening> {
+/// What happened to one Problem.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Course {
+    class: String,
+    machine: String,
+    openings: Vec<Opening>,
+    /// It was not removed.
+    stands: bool,
+}
+
+/// Follows the fields of a Problem through its changes, oldest first.
+fn course(changes: &[Change]) -> Course {
     let mut fields: BTreeMap<&str, &Value> = BTreeMap::new();
-    let mut openings: Vec<Opening> = Vec::new();
+    let mut course = Course::default();
+    let mut known = 0;
     let mut changes = changes.iter().peekable();
     while let Some(change) = changes.next() {
-        fields.insert(change.field.trim_start_matches("status."), &change.new);
+        fields.insert(&change.field, &change.new);
         if changes.peek().is_some_and(|next| next.revision == change.revision) {
             continue;
         }
-        let time = |field: &str| fields.get(field)?.as_str()?.parse::<Timestamp>().ok();
-        let episode = fields.get("episode").and_then(|value| value.as_i64()).unwrap_or(0);
-        let state = fields.get("state").and_then(|value| value.as_str()).unwrap_or_default();
-        let known = openings.last().map_or(0, |last| last.episode);
-        if let Some(opened) = time("openedAt").filter(|_| known < episode) {
-            let seen = time("firstSeen").unwrap_or(opened);
-            openings.push(Opening { episode, seen, opened, cleared: None });
+        course.stands = change.operation != Operation::Delete;
+        if !course.stands {
+            // Filed again, it counts from one.
+            (known, fields) = (0, BTreeMap::new());
+            continue;
         }
-        if state == "Clear"
-            && let Some(last) = openings.last_mut().filter(|last| last.cleared.is_none())
+        let text = |field: &str| fields.get(field)?.as_str();
+        let time = |field: &str| text(field)?.parse::<Timestamp>().ok();
+        for (name, told) in [("spec.class", &mut course.class), ("spec.machine", &mut course.machine)] {
+            text(name).unwrap_or_default().clone_into(told);
+        }
+        let episode = fields.get("status.episode").and_then(|value| value.as_i64()).unwrap_or(0);
+        if let Some(opened) = time("status.openedAt").filter(|_| known < episode) {
+            let seen = time("status.firstSeen").unwrap_or(opened);
+            course.openings.push(Opening { episode, seen, opened, cleared: None });
+            known = episode;
+        }
+        if text("status.state") == Some("Clear")
+            && let Some(last) = course.openings.last_mut().filter(|last| last.cleared.is_none())
         {
-            last.cleared = time("clearedAt");
+            last.cleared = time("status.clearedAt");
         }
     }
-    openings
+    course
 }
 
 fn seconds(seconds: f64) -> String {

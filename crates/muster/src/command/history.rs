@@ -18,6 +18,7 @@ use crate::output;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Change {
+    pub(super) name: String,
     pub(super) time: jiff::Timestamp,
     pub(super) revision: u64,
     pub(super) operation: Operation,
@@ -105,6 +106,64 @@ async fn ask(client: &Client, resource: &str, kind: &str, spec: &Value) -> Resul
     send(client, request).await
 }
 
+/// A list of many pages, whole; with how many old ones of an object were left out.
+async fn pages(
+    client: &Client,
+    resource: &str,
+    parameters: &[(&str, String)],
+) -> Result<(Vec<Value>, u64), Failure> {
+    let (mut items, mut left_out, mut next) = (Vec::new(), 0, String::new());
+    loop {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(parameters);
+        if !next.is_empty() {
+            query.append_pair("continue", &next);
+        }
+        let path = format!("{}?{}", path(resource), query.finish());
+        let request =
+            Request::get(path).body(Vec::new()).map_err(|error| Failure::failed("history", &error))?;
+        let mut page: Value = send(client, request).await?;
+        if let Value::Array(more) = page["items"].take() {
+            items.extend(more);
+        }
+        left_out += page["metadata"]["leftOut"].as_u64().unwrap_or(0);
+        next = page["metadata"]["continue"].as_str().unwrap_or_default().to_owned();
+        if next.is_empty() {
+            return Ok((items, left_out));
+        }
+    }
+}
+
+/// The changes of these fields of all objects of a kind that are or were, object by object, until then.
+pub(super) async fn all_changes(
+    client: &Client,
+    kind: &str,
+    fields: &[&str],
+    until: jiff::Timestamp,
+) -> Result<Vec<Change>, Failure> {
+    let mut parameters = vec![("kind", kind.to_owned()), ("until", until.to_string())];
+    parameters.extend(fields.iter().map(|field| ("field", (*field).to_owned())));
+    let (items, left_out) = pages(client, "changes", &parameters).await?;
+    if 0 < left_out {
+        output::note(&format!("{left_out} old changes of {kind}s are too many to be told and not counted"))?;
+    }
+    parse(&items)
+}
+
+/// What an object of a kind was last.
+#[derive(Debug, Deserialize)]
+pub(super) struct State {
+    pub(super) name: String,
+    pub(super) object: Value,
+}
+
+/// What all objects of a kind that are or were were last.
+pub(super) async fn states(client: &Client, kind: &str) -> Result<Vec<State>, Failure> {
+    let (items, _) = pages(client, "states", &[("kind", kind.to_owned())]).await?;
+    let read = |item| serde_json::from_value(item).map_err(|error| Failure::failed("history", &error));
+    items.into_iter().map(read).collect()
+}
+
 /// The changes of one object.
 pub(super) async fn changes(
     client: &Client,
@@ -112,21 +171,12 @@ pub(super) async fn changes(
     name: &str,
     range: &RangeArgs,
 ) -> Result<Vec<Value>, Failure> {
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    query.append_pair("kind", kind).append_pair("name", name);
-    if let Some(field) = &range.field {
-        query.append_pair("field", field);
-    }
+    let mut parameters = vec![("kind", kind.to_owned()), ("name", name.to_owned())];
+    parameters.extend(range.field.iter().map(|field| ("field", field.clone())));
     for (key, time) in [("since", range.since), ("until", range.until)] {
-        if let Some(time) = time {
-            query.append_pair(key, &time.to_string());
-        }
+        parameters.extend(time.map(|time| (key, time.to_string())));
     }
-    let path = format!("{}?{}", path("changes"), query.finish());
-    let request = Request::get(path).body(Vec::new()).map_err(|error| Failure::failed("history", &error))?;
-    let mut list: Value = send(client, request).await?;
-    let items = list["items"].take();
-    serde_json::from_value(items).map_err(|error| Failure::failed("history", &error))
+    Ok(pages(client, "changes", &parameters).await?.0)
 }
 
 /// As the history tells them, or with an error that says what this program does not understand.

@@ -6,7 +6,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::harness::{Cluster, MACHINE, needs_containers, wait_for};
+use crate::harness::{Cluster, MACHINE, done, needs_containers, wait_for};
 use crate::story::{field, takes_the_machine_in, up, wait_phase};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -98,6 +98,42 @@ fn a5_a_dead_runtime_and_a_hung_one_are_told_apart_each_within_fifteen_seconds()
     assert_eq!(state(&cluster, DEAD), "Clear");
     is_healed(&cluster, HUNG);
     both_are_counted(&cluster);
+    the_report_tells_both_also_when_the_runs_are_gone(&cluster);
+}
+
+/// What `muster fleet report` tells, but for the moment at which it was asked.
+fn report(cluster: &Cluster) -> Value {
+    let told = done(&mut cluster.muster(&["fleet", "report", "-o", "json"]));
+    let mut report: Value = serde_json::from_str(&told).unwrap();
+    let map = report.as_object_mut().unwrap();
+    map.remove("since");
+    map.remove("until");
+    report
+}
+
+fn the_report_tells_both_also_when_the_runs_are_gone(cluster: &Cluster) {
+    // The history sees what was written a moment later.
+    let before = wait_for("report of both", 10 * SECOND, || {
+        let report = report(cluster);
+        let rung = &report["perRung"]["restartService"];
+        if report["decided"] == 2 && rung["tried"] == 2 { Ok(report) } else { Err(report.to_string()) }
+    });
+    for (field, value) in [("opened", 2), ("closedWithoutPerson", 2), ("withPerson", 0)] {
+        assert_eq!(before[field], value, "{field}: {before}");
+    }
+    for class in ["runtime.dead", "runtime.hung"] {
+        assert_eq!(before["perClass"][class]["closedWithoutPerson"], 1, "{class}: {before}");
+    }
+    let table = done(&mut cluster.muster(&["fleet", "report"]));
+    let share = table.lines().find(|line| line.starts_with("share without a person"));
+    assert!(share.is_some_and(|line| line.ends_with("100.0 %")), "{table}");
+    let removed = cluster.kubectl(&["delete", "runs,problems", "--all"]);
+    assert!(removed.status.success(), "{removed:?}");
+    wait_for("runs to be gone in the history", 10 * SECOND, || {
+        let told = done(&mut cluster.muster(&["history", "show", "Problem", HUNG, "-o", "json"]));
+        if told.contains("\"Delete\"") { Ok(()) } else { Err(told) }
+    });
+    assert_eq!(report(cluster), before, "the same history gives the same figures");
 }
 
 fn both_are_counted(cluster: &Cluster) {

@@ -63,6 +63,13 @@ impl Objects {
         of_kind.map(|object| (Arc::clone(&object.name), object.revision)).collect()
     }
 
+    /// Those of a kind from that number on, with their numbers.
+    pub(super) fn of_kind(&self, kind: Kind, from: u32, max: usize) -> Vec<(u32, Arc<str>)> {
+        let numbered = (from..).zip(self.all.iter().skip(from as usize));
+        let of_kind = numbered.filter(|(_, object)| object.kind == kind);
+        of_kind.map(|(number, object)| (number, Arc::clone(&object.name))).take(max).collect()
+    }
+
     /// Takes a record into account.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! Telling what happened to one object, and what it was at a time.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -23,6 +25,14 @@ pub(crate) struct Range<'a> {
 pub(crate) struct Entry {
     pub(crate) record: Record,
     pub(crate) fields: Vec<FieldChange>,
+}
+
+/// What an object was from a time on.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Stood {
+    pub(crate) at: Timestamp,
+    pub(crate) revision: u64,
+    pub(crate) object: Value,
 }
 
 /// Makes the changes in `state`, the last of the list first.
@@ -50,6 +60,34 @@ impl Inner {
         }
         records.reverse();
         Ok(records)
+    }
+
+    /// What an object was at the last of those records that count; `None` when it was not there.
+    pub(super) fn stood(
+        &self,
+        number: u32,
+        counts: impl Fn(&Record) -> bool,
+    ) -> Result<Option<Stood>, LogError> {
+        let mut next = Some(self.objects.get(number).head);
+        let mut undone = Vec::new();
+        let mut last = None;
+        while let Some(position) = next {
+            let record = self.record(position)?;
+            next = record.previous;
+            if last.is_none() && !counts(&record) {
+                continue;
+            }
+            let (at, revision) = *last.get_or_insert((record.at, record.revision));
+            match record.body {
+                Body::Whole(mut object) => {
+                    redo(&mut object, undone);
+                    return Ok(Some(Stood { at, revision, object }));
+                }
+                Body::Changes(changes) => undone.push(changes),
+                Body::Gone => return Ok(None),
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -88,23 +126,23 @@ impl Database {
     pub(crate) fn state_at(&self, kind: Kind, name: &str, at: Timestamp) -> Result<Option<Value>, LogError> {
         let inner = self.inner.read();
         let Some(number) = inner.objects.find(kind, name) else { return Ok(None) };
-        let mut next = Some(inner.objects.get(number).head);
-        let mut undone = Vec::new();
-        while let Some(position) = next {
-            let record = inner.record(position)?;
-            next = record.previous;
-            if record.at > at {
-                continue;
-            }
-            match record.body {
-                Body::Whole(mut state) => {
-                    redo(&mut state, undone);
-                    return Ok(Some(state));
-                }
-                Body::Changes(changes) => undone.push(changes),
-                Body::Gone => return Ok(None),
-            }
-        }
-        Ok(None)
+        Ok(inner.stood(number, |record| record.at <= at)?.map(|stood| stood.object))
+    }
+
+    /// The objects of a kind that are or were, from that number on, in the order in which they were first seen; at most
+    /// `max` of them.
+    pub(crate) fn of_kind(&self, kind: Kind, from: u32, max: usize) -> Vec<(u32, Arc<str>)> {
+        self.inner.read().objects.of_kind(kind, from, max)
+    }
+
+    /// What an object was last, also when it is gone, and whether it is still there.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub(crate) fn last_state(&self, number: u32) -> Result<Option<(Stood, bool)>, LogError> {
+        let inner = self.inner.read();
+        let is_there = inner.objects.get(number).is_there;
+        let stood = inner.stood(number, |record| !matches!(record.body, Body::Gone))?;
+        Ok(stood.map(|stood| (stood, is_there)))
     }
 }

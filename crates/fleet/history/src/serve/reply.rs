@@ -54,6 +54,11 @@ impl Reply {
         Self { status, ..Self::json(&body) }
     }
 
+    #[cfg(test)]
+    pub(super) fn body(&self) -> Value {
+        serde_json::from_slice(&self.body).expect("JSON")
+    }
+
     pub(crate) fn response(self) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::new(Bytes::from(self.body)));
         *response.status_mut() = self.status;

@@ -5,8 +5,13 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn change(revision: u64, field: &str, new: Value) -> Change {
+    done("Update", revision, field, new)
+}
+
+fn done(operation: &str, revision: u64, field: &str, new: Value) -> Change {
     serde_json::from_value(serde_json::json!({
-        "time": at(0), "revision": revision, "operation": "Update", "field": field, "old": null, "new": new,
+        "name": "m1.io.stall", "time": at(0), "revision": revision, "operation": operation, "field": field,
+        "old": null, "new": new,
         "user": null, "manager": null, "reason": null, "via": "WatchOnly", "seenLate": false,
     }))
     .unwrap()
@@ -16,6 +21,8 @@ fn change(revision: u64, field: &str, new: Value) -> Change {
 fn openings_are_read_from_the_changes_of_a_status() {
     let text = |second: i64| Value::from(at(second).to_string());
     let changes = [
+        done("Create", 2, "spec.class", "io.stall".into()),
+        done("Create", 2, "spec.machine", "m1".into()),
         change(3, "status.firstSeen", text(1)),
         change(3, "status.state", "Suspect".into()),
         change(4, "status.episode", 1.into()),
@@ -37,8 +44,31 @@ fn openings_are_read_from_the_changes_of_a_status() {
         opened: at(opened),
         cleared: cleared.map(at),
     };
-    assert_eq!(openings(&changes), [opening(1, 1, 4, Some(60)), opening(2, 70, 75, None)]);
-    assert_eq!(openings(&[]), []);
+    let mut wanted = Course {
+        class: "io.stall".to_owned(),
+        machine: "m1".to_owned(),
+        openings: vec![opening(1, 1, 4, Some(60)), opening(2, 70, 75, None)],
+        stands: true,
+    };
+    assert_eq!(course(&changes), wanted);
+    // A person removed it while it was open, and it was filed anew.
+    let mut changes = changes.to_vec();
+    changes.extend([
+        done("Delete", 9, "spec.class", Value::Null),
+        done("Delete", 9, "status.episode", Value::Null),
+        done("Delete", 9, "status.openedAt", Value::Null),
+    ]);
+    assert!(!course(&changes).stands);
+    changes.extend([
+        done("Create", 11, "spec.class", "io.stall".into()),
+        done("Create", 11, "spec.machine", "m1".into()),
+        change(12, "status.episode", 1.into()),
+        change(12, "status.openedAt", text(99)),
+        change(12, "status.state", "Open".into()),
+    ]);
+    wanted.openings.push(opening(1, 99, 99, None));
+    assert_eq!(course(&changes), wanted);
+    assert_eq!(course(&[]), Course::default());
 }
 
 #[test]

@@ -1,0 +1,79 @@
+//! What stands behind the question mark of a list.
+
+use jiff::Timestamp;
+
+use crate::change::Path;
+use crate::kinds::Kind;
+
+/// Which part of the history is asked for. Of all objects of a kind it is told page by page.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) kind: Kind,
+    /// One object; else all of the kind, those that are gone included.
+    pub(super) name: Option<String>,
+    /// Parts of the object; none: all.
+    pub(super) fields: Vec<Path>,
+    pub(super) since: Timestamp,
+    pub(super) until: Timestamp,
+    /// The number of the object that comes next.
+    pub(super) from: u32,
+}
+
+/// A parameter that not every list understands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Parameter {
+    Name,
+    Field,
+    Since,
+    Until,
+}
+
+impl Parameter {
+    const ALL: [(&'static str, Self); 4] =
+        [("name", Self::Name), ("field", Self::Field), ("since", Self::Since), ("until", Self::Until)];
+}
+
+impl Wanted {
+    /// Reads `?kind=Machine&name=m1&field=spec.role&since=TIME&until=TIME&continue=TOKEN`.
+    ///
+    /// # Errors
+    /// In words, what is wrong.
+    pub(super) fn read(query: &str, understood: &[Parameter]) -> Result<Self, String> {
+        let mut kind = None;
+        let (mut name, mut fields, mut from) = (None, Vec::new(), 0);
+        let (mut since, mut until) = (Timestamp::MIN, Timestamp::MAX);
+        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+            let time = || value.parse().map_err(|_| format!("{key}: {value:?} is no RFC 3339 time"));
+            let known = Parameter::ALL.into_iter().find(|(name, _)| *name == key).map(|(_, known)| known);
+            match (&*key, known.filter(|known| understood.contains(known))) {
+                ("kind", _) => kind = Some(named(&value)?),
+                ("continue", _) => {
+                    let wrong = |_| format!("continue: {value:?} is no token that a list gave");
+                    from = value.parse().map_err(wrong)?;
+                }
+                // kubectl and client libraries add these to every list.
+                ("limit" | "timeout" | "timeoutSeconds", _) => {}
+                (_, Some(Parameter::Name)) => name = Some(value.into_owned()).filter(|name| !name.is_empty()),
+                (_, Some(Parameter::Field)) => {
+                    fields.push(Path::parse(&value).map_err(|error| error.to_string())?);
+                }
+                (_, Some(Parameter::Since)) => since = time()?,
+                (_, Some(Parameter::Until)) => until = time()?,
+                (_, None) => return Err(format!("there is no parameter {key:?}")),
+            }
+        }
+        let kind = kind.ok_or("which kind? add kind=Machine")?;
+        Ok(Self { kind, name, fields, since, until, from })
+    }
+
+    /// Whether a field is part of what is asked for, or has such a part.
+    pub(super) fn is_of(&self, path: &Path) -> bool {
+        self.fields.is_empty() || self.fields.iter().any(|field| field.holds(path) || path.holds(field))
+    }
+}
+
+fn named(text: &str) -> Result<Kind, String> {
+    Kind::named(text).ok_or_else(|| {
+        format!("kind {text:?} has no history; these have: {}", Kind::ALL.map(Kind::name).join(", "))
+    })
+}
