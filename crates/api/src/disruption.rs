@@ -36,6 +36,8 @@ use crate::machine::Phase;
 )]
 #[x_kube(validation = Rule::new("has(self.act) == has(self.phase)").message("'act' and 'phase' belong together: what destroys names the phase the machine must be in"))]
 #[x_kube(validation = Rule::new("has(self.act) == has(oldSelf.act)").message("the act of a Disruption never changes; ask for another"))]
+#[x_kube(validation = Rule::new("has(self.intends) == has(oldSelf.intends)").message("what a Disruption intends never changes; ask for another"))]
+#[x_kube(validation = Rule::new("!has(self.act) || !has(self.intends)").message("'act' is asked for now and 'intends' later: one Disruption has one of them"))]
 pub struct DisruptionSpec {
     /// The one machine, by name: never empty, never a pattern.
     #[x_kube(validation = Rule::new("self == oldSelf").message("the machine of a Disruption never changes; ask for another"))]
@@ -51,6 +53,11 @@ pub struct DisruptionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self in ['Registered', 'Inspecting', 'Disrupted', 'Failed', 'Quarantined']").message("nothing is destroyed on a machine that serves: Registered, Inspecting, Disrupted, Failed or Quarantined"))]
     pub phase: Option<Phase>,
+    /// What leave to destroy will be asked for under this grant: it is not given before there would be that leave too, so
+    /// that no machine is taken out of service to wait for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("what a Disruption intends never changes; ask for another"))]
+    pub intends: Option<Destruction>,
     /// Run that asks; empty for a person.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub run: String,

@@ -92,6 +92,10 @@ fn retirement(name: &str, more: Vec<Parameter>, last: Vec<Step>) -> Workflow {
         step("cordon", Action::Cordon, 60),
         step("drain", Action::Drain, 1800),
     ];
+    if !last.is_empty() {
+        // So many a day and no more: the machine serves until there is leave to destroy.
+        steps[1].deadline = GoDuration(Duration::from_secs(72 * 3600));
+    }
     steps.extend(last);
     steps.push(step("retired", Action::Retire, 60));
     let spec = WorkflowSpec {

@@ -198,6 +198,7 @@ fn request(machine: &str) -> muster_api::disruption::DisruptionSpec {
         machine: machine.to_owned(),
         purpose: muster_api::disruption::Purpose::Person,
         act: Some(muster_api::disruption::Destruction::Erase),
+        intends: None,
         phase: Some(Phase::Failed),
         run: String::new(),
         until: "2027-01-01T00:00:00Z".parse().expect("a time"),

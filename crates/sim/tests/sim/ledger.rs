@@ -70,6 +70,7 @@ async fn ask(world: &World) {
             machine: name,
             purpose: Purpose::Person,
             act: None,
+            intends: None,
             phase: None,
             run: String::new(),
             until: "2027-01-01T00:00:00Z".parse().expect("a time"),

@@ -100,6 +100,8 @@ pub fn reimage() -> Workflow {
     // The image is written and booted before the agent takes an order.
     steps[1].pending = Some(GoDuration(Duration::from_secs(HOUR)));
     let mut workflow = repair(REIMAGE, steps);
+    // The grant is not given before there is that leave too.
+    workflow.spec.steps[0].deadline = GoDuration(Duration::from_secs(4 * HOUR));
     workflow.spec.parameters = vec![Parameter {
         name: "media".to_owned(),
         description: "image for the virtual drive, instead of that of the role".to_owned(),

@@ -101,7 +101,7 @@ impl Runner {
         run: &Run,
         from: From,
     ) -> Result<Option<Arc<muster_api::Disruption>>, kube::Error> {
-        if step::destroys(run) {
+        if step::intends(run).is_some() {
             self.one(&self.disruptions, &super::plan::destruction_name(run), from).await
         } else {
             Ok(None)

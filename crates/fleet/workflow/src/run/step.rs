@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;
+use muster_api::disruption::Destruction;
 use muster_api::machine::Phase;
 use muster_api::workflow::{Action, Run, RunPhase, StepStatus};
 use muster_base::clock::elapsed;
@@ -52,10 +53,10 @@ fn failed(message: impl Into<String>) -> Progress {
     Progress::Ended(RunPhase::Failed, message.into())
 }
 
-/// Whether a run has a step that destroys something for good.
-pub(crate) fn destroys(run: &Run) -> bool {
-    let steps = run.status.iter().flat_map(|status| &status.steps);
-    steps.filter_map(|step| step.step.order.as_ref()).any(|order| order.verb.destroys().is_some())
+/// What the steps of a run are going to destroy for good.
+pub(crate) fn intends(run: &Run) -> Option<Destruction> {
+    let mut steps = run.status.iter().flat_map(|status| &status.steps);
+    steps.find_map(|step| step.step.order.as_ref()?.verb.destroys())
 }
 
 /// Whether a step waits for somebody else to begin; its deadline counts from there.

@@ -109,9 +109,9 @@ impl<'a> Desk<'a> {
         None
     }
 
-    /// How far a destruction may reach.
+    /// How far a destruction may reach, asked for now or intended.
     fn radius(&mut self, request: &Disruption, machine: &'a Machine) -> Option<Block> {
-        let act = request.spec.act?.as_str();
+        let act = request.spec.act.or(request.spec.intends)?.as_str();
         let spec = &machine.spec;
         let rack = (!spec.rack.is_empty()).then_some(Domain::Rack(&spec.site, &spec.rack));
         for domain in [Some(Domain::Role(&spec.role)), rack].into_iter().flatten() {

@@ -45,6 +45,7 @@ fn request(machine: &str) -> Disruption {
         machine: machine.into(),
         purpose: Purpose::Repair,
         act: None,
+        intends: None,
         phase: None,
         run: format!("run-{machine}"),
         until: at(3600),

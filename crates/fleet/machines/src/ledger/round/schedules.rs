@@ -126,6 +126,7 @@ impl Schedule {
             machine: machine.clone(),
             purpose: Purpose::Repair,
             act: None,
+            intends: None,
             phase: None,
             run,
             until,

@@ -46,6 +46,7 @@ fn request(run: &Run, world: &World, act: Option<(Destruction, Phase)>) -> Effec
         machine: run.spec.machine.clone(),
         purpose: purpose(run, world),
         act: act.map(|(act, _)| act),
+        intends: if act.is_none() { super::intends(run) } else { None },
         phase: act.map(|(_, phase)| phase),
         run: run.name_any(),
         until,

@@ -200,6 +200,28 @@ fn what_destroys_reaches_one_percent_of_a_role_a_day_unless_a_person_says_more()
 }
 
 #[test]
+fn who_is_going_to_destroy_serves_until_there_is_leave_for_that_and_holds_nothing_meanwhile() {
+    let machines = machines("m1=Failed@a m2=Healthy@a m3=Healthy@a");
+    let budgets = [budget("a", site("a"), Some(3), None)];
+    let mut intends = request("m2");
+    intends.spec.intends = Some(Destruction::Reimage);
+    let mut given = Given::new(&[erasure("m1", Phase::Failed)], &machines, &budgets);
+    assert_eq!(given.settle(), ["run-m1: Granted: granted"]);
+    given.requests.extend([intends, request("m3")]);
+    let told = given.settle();
+    let waits = "run-m2: Waiting: reimage of more than 1 machines of role \"worker\" within 24 hours needs a person's word";
+    assert!(told.iter().any(|told| told.starts_with(waits)), "{told:?}");
+    assert!(told.contains(&"run-m3: Granted: granted".to_owned()), "it blocks nobody: {told:?}");
+    let role = Scope { role: Some("worker".into()), ..Scope::default() };
+    let mut approved = budget("reimage", role, Some(200), None);
+    approved.spec.destruction =
+        Some(Approval { max: 2, by: "ops".into(), reason: "two".into(), until: at(3100) });
+    given.budgets.push(approved);
+    let told = given.settle();
+    assert!(told.contains(&"run-m2: Granted: granted".to_owned()), "{told:?}");
+}
+
+#[test]
 fn a15_what_destroys_needs_the_machine_in_the_phase_it_names() {
     let plan = run(&[erasure("m1", Phase::Failed)], &machines("m1=Healthy"), &[]);
     assert_eq!(decided(&plan), ["run-m1: Denied: spec.phase: machine m1 is Healthy, not Failed"]);
