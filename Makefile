@@ -21,13 +21,12 @@ test: ## every test, real containers included where the machine allows
 	tests/run
 
 test-slow: ## the tests that take minutes: emulated management controllers, the whole crash matrix, a whole machine in QEMU
-	tests/run --package muster --test muster -- --ignored bmc::matrix bmc::silence bmc::redfish::a10 soak qemu
-	tests/run --package muster-doctor --test doctor -- --ignored
+	tests/run --workspace -- --ignored bmc::matrix bmc::silence bmc::redfish::a10 soak qemu kernel_log
 	tests/run --release --package muster-rehearsal --test rehearsal -- --ignored
 
 test-foreign: ## the story of the demo on the real Kubernetes, built from its Go modules
 	tests/upstream/build
-	tests/run --package muster --test muster -- --ignored foreign
+	tests/run --workspace -- --ignored foreign
 
 conformance: ## Kubernetes' own conformance specs; KUBECONFIG=F for another cluster, LIST_ONLY=1 for the list alone
 	tests/conformance/run $(if $(LIST_ONLY),--list-only,$(if $(KUBECONFIG),,--keep)) $(if $(BUDGET_S),--budget $(BUDGET_S))
