@@ -261,6 +261,12 @@ pub(crate) struct ControllersArgs {
     /// How often everything is looked at, changed or not
     #[arg(long, default_value = "15m", value_name = "DURATION")]
     pub(crate) sweep_every: muster_api::GoDuration,
+    /// How long a run is kept once it has ended, 24h at least; what became of it stays in the history
+    #[arg(long, default_value = "30d", value_name = "DURATION", value_parser = fleet::keep_runs)]
+    pub(crate) keep_runs: muster_api::GoDuration,
+    /// Address and port at which /metrics is answered over plain HTTP, such as 0.0.0.0:9127; else nowhere
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) metrics_listen: Option<std::net::SocketAddr>,
     /// Name of this process among those that compete for leadership; else host name and process id
     #[arg(long, value_name = "NAME")]
     pub(crate) identity: Option<String>,

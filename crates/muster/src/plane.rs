@@ -238,7 +238,8 @@ fn own_addresses() -> Vec<IpAddr> {
     found.filter_map(|interface| Some(IpAddr::V4(interface.address?.as_sockaddr_in()?.ip()))).collect()
 }
 
-fn exposition(registry: &Registry) -> String {
+/// The metrics as Prometheus reads them.
+pub(crate) fn exposition(registry: &Registry) -> String {
     let mut text = String::new();
     match prometheus_client::encoding::text::encode(&mut text, registry) {
         Ok(()) => text,

@@ -16,6 +16,9 @@ pub(crate) enum NodePart {
     Off,
 }
 
+/// The shortest that runs are kept: how often a fault was repaired within a day is counted in them.
+pub(crate) const KEEP_RUNS_MIN: Duration = Duration::from_secs(24 * 3600);
+
 /// What `muster up` is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
@@ -27,6 +30,8 @@ pub(crate) struct Settings {
     /// None: Muster's own containerd.
     pub(crate) container_runtime_endpoint: Option<PathBuf>,
     pub(crate) sweep_every: Duration,
+    /// How long a run is kept once it has ended.
+    pub(crate) keep_runs: Duration,
     /// Time servers the doctor compares the clock with.
     pub(crate) time_servers: Vec<String>,
     /// A filter in the syntax of tracing.
@@ -42,6 +47,7 @@ impl Default for Settings {
             node: NodePart::On,
             container_runtime_endpoint: None,
             sweep_every: Duration::from_secs(15 * 60),
+            keep_runs: Duration::from_secs(30 * 24 * 3600),
             time_servers: Vec::new(),
             log: "info".to_owned(),
         }

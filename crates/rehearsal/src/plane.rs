@@ -270,7 +270,8 @@ fn perform(store: &mut Store, run: &Run, world: &Around, effect: Effect, now: Ti
         | Effect::Mail(_)
         | Effect::Child(_)
         | Effect::CancelChild(_)
-        | Effect::Chunk(_) => {}
+        | Effect::Chunk(_)
+        | Effect::Remove => {}
     }
 }
 

@@ -9,7 +9,6 @@ use muster_apiserver::ApiServer;
 use muster_base::clock::SharedClock;
 use muster_base::task::{Kind, Tasks};
 use muster_control::{Informers, Metrics};
-use muster_doctor::global::plan::canary::Limits as Canary;
 use muster_scheduler::Scheduler;
 use muster_workloads::Workloads;
 use muster_workloads::node::lifecycle::Limits;
@@ -17,6 +16,7 @@ use muster_workloads::rules::INFORMERS;
 use parking_lot::Mutex;
 
 use crate::faults::Faults;
+use crate::world::Options;
 use crate::{rights, wire};
 
 /// All controllers and the scheduler, as one process.
@@ -26,8 +26,7 @@ pub struct Controllers {
     metrics: Metrics,
     problems: muster_doctor::global::Metrics,
     repairs: muster_workflow::RepairMetrics,
-    sweep_every: Duration,
-    canary: Option<Canary>,
+    options: Options,
     /// On the way of the fleet's controllers, and of all others.
     fleet: Arc<Faults>,
     engine: Arc<Faults>,
@@ -41,8 +40,7 @@ pub struct Controllers {
 pub(crate) struct Parts {
     pub(crate) server: ApiServer,
     pub(crate) clock: SharedClock,
-    pub(crate) sweep_every: Duration,
-    pub(crate) canary: Option<Canary>,
+    pub(crate) options: Options,
     pub(crate) fleet: Arc<Faults>,
     pub(crate) engine: Arc<Faults>,
     pub(crate) world: Tasks,
@@ -50,7 +48,7 @@ pub(crate) struct Parts {
 
 impl Controllers {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { server, clock, sweep_every, canary, fleet, engine, world } = parts;
+        let Parts { server, clock, options, fleet, engine, world } = parts;
         Arc::new_cyclic(|me: &Weak<Self>| {
             let dying = Weak::clone(me);
             fleet.on_crash(Arc::new(move || {
@@ -64,8 +62,7 @@ impl Controllers {
                 metrics: Metrics::default(),
                 problems: muster_doctor::global::Metrics::default(),
                 repairs: muster_workflow::RepairMetrics::default(),
-                sweep_every,
-                canary,
+                options,
                 fleet,
                 engine,
                 world,
@@ -118,9 +115,9 @@ impl Controllers {
         drop(life);
         let fleet = wire::client(&self.server, rights::identity(rights::FLEET), &self.fleet);
         let informers = Informers::new(fleet, tasks.clone());
-        let machines =
-            muster_machines::Config { sweep_every: self.sweep_every, ..muster_machines::Config::default() };
-        let workflow = muster_workflow::Config { sweep_every: self.sweep_every };
+        let Options { sweep_every, keep_runs, .. } = self.options;
+        let machines = muster_machines::Config { sweep_every, ..muster_machines::Config::default() };
+        let workflow = muster_workflow::Config { sweep_every, keep_runs };
         let client = informers.client();
         muster_machines::start_claims(&client, &informers, &self.clock, &tasks, &self.metrics, &machines);
         muster_machines::start(&informers, &self.clock, &tasks, &self.metrics, machines);
@@ -133,8 +130,8 @@ impl Controllers {
     fn start_doctor(&self, informers: &Informers, tasks: &Tasks) {
         let client = wire::client(&self.server, rights::identity(rights::GLOBAL_DOCTOR), &self.fleet);
         let config = muster_doctor::global::Config {
-            sweep_every: self.sweep_every,
-            canary: self.canary,
+            sweep_every: self.options.sweep_every,
+            canary: self.options.canary,
             ..muster_doctor::global::Config::default()
         };
         let informers = informers.shared_with(client);

@@ -45,6 +45,8 @@ pub struct Options {
     pub seed: u64,
     /// How often the controllers look at everything.
     pub sweep_every: Duration,
+    /// How long a run is kept once it has ended.
+    pub keep_runs: Duration,
     /// When a fault is made up; never without.
     pub canary: Option<Canary>,
 }
@@ -52,7 +54,8 @@ pub struct Options {
 impl Options {
     /// The usual, under a seed.
     pub fn new(seed: u64) -> Self {
-        Self { seed, sweep_every: Duration::from_secs(15 * 60), canary: None }
+        let muster_workflow::Config { sweep_every, keep_runs } = muster_workflow::Config::default();
+        Self { seed, sweep_every, keep_runs, canary: None }
     }
 }
 
@@ -112,8 +115,7 @@ impl World {
         let controllers = Controllers::new(controllers::Parts {
             server: server.clone(),
             clock: SharedClock::clone(&clock),
-            sweep_every: options.sweep_every,
-            canary: options.canary,
+            options,
             fleet: Arc::clone(&fleet),
             engine: Arc::clone(&engine),
             world: tasks.clone(),

@@ -29,6 +29,6 @@ pub use authn::Identity;
 pub use object::Object;
 pub use rest::create::bulk::client as bulk;
 pub use server::{
-    AgentDialer, ApiServer, ByteStream, Config, DialError, FollowLog, InProcess, ListenError, LogOptions,
-    Metrics, NoNodes, NodeDialer, Parts, Previous, ReplyBody, Timestamps, Tls,
+    AgentDialer, ApiServer, ByteStream, Config, DialError, EXPOSITION_TYPE, FollowLog, InProcess,
+    ListenError, LogOptions, Metrics, NoNodes, NodeDialer, Parts, Previous, ReplyBody, Timestamps, Tls,
 };

@@ -26,8 +26,8 @@ pub use dialer::{
 };
 pub use in_process::InProcess;
 pub use listener::{ListenError, Tls};
-pub use metrics::Metrics;
 pub(crate) use metrics::Running;
+pub use metrics::{EXPOSITION_TYPE, Metrics};
 pub(crate) use registry::{Origin, Registry, Served};
 pub(crate) use reply::{Reply, document, metadata_document, object, raw};
 

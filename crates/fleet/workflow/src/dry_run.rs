@@ -266,7 +266,7 @@ fn obey(run: &Run, world: &mut World, effect: Effect) {
             child.status = Some(RunStatus { phase: RunPhase::Succeeded, ..RunStatus::default() });
             world.children.insert(child.name_any(), Arc::new(*child));
         }
-        Effect::CancelChild(_) => {}
+        Effect::CancelChild(_) | Effect::Remove => {}
         Effect::Chunk(chunk) => world.chunk = Some(Arc::new(*chunk)),
     }
 }

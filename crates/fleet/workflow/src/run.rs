@@ -67,6 +67,8 @@ struct Runner {
     runs: Informer<Run>,
     /// Those that have told somebody, by problem.
     told: Index<Run>,
+    /// Repairs that have ended, by class.
+    repairs: Index<Run>,
     chunks: Informer<RunChunk>,
     workflows: Informer<Workflow>,
     machines: Informer<Machine>,
@@ -95,6 +97,10 @@ pub(crate) fn start(context: &Context) {
         told: runs.index(|run| {
             let has_told = !run.spec.problem.is_empty() && !step::ticket::told(run).is_empty();
             has_told.then(|| run.spec.problem.clone())
+        }),
+        repairs: runs.index(|run| {
+            let rung = run.spec.repair.as_ref().filter(|_| !is_unfinished(run))?;
+            Some(rung.class.clone())
         }),
         runs,
         chunks: informers.of(),

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use muster_api::GoDuration;
 
 use super::ClientArgs;
+use crate::settings::KEEP_RUNS_MIN;
 
 const REPORT_EXAMPLES: &str = "Examples:\n  muster fleet report\n  muster fleet report --since 168h -o json\n  muster fleet report -o html > report.html\n\nCounted anew from the history at each call: the same history gives the same figures.";
 
@@ -35,6 +36,15 @@ pub(crate) struct FleetReportArgs {
     pub(crate) output: ReportFormat,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
+}
+
+/// How long runs are kept.
+pub(super) fn keep_runs(text: &str) -> Result<GoDuration, String> {
+    let kept = duration(text)?;
+    if kept.0 < KEEP_RUNS_MIN {
+        return Err(format!("must be at least {}", GoDuration(KEEP_RUNS_MIN)));
+    }
+    Ok(kept)
 }
 
 /// Days are not of Go's notation, and everybody types them.

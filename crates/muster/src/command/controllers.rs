@@ -1,5 +1,8 @@
 //! `muster controllers`: the fleet controllers against any Kubernetes.
 
+mod metrics;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
@@ -14,6 +17,7 @@ use super::{machine_name, steady_clock};
 use crate::cli::ControllersArgs;
 use crate::client::{connect_service_now, kubeconfig_path};
 use crate::failure::{Code, Failure};
+use crate::plane::Shared;
 use crate::signals;
 
 /// How long a leader that has gone silent is waited for.
@@ -28,6 +32,8 @@ const NAMESPACE: &str = "kube-system";
 pub(crate) struct FleetConfig {
     pub(crate) identity: String,
     pub(crate) sweep_every: Duration,
+    /// How long a run is kept once it has ended.
+    pub(crate) keep_runs: Duration,
     pub(crate) history: muster_history::Config,
     /// What is counted of Problems.
     pub(crate) problems: muster_doctor::global::Metrics,
@@ -66,15 +72,20 @@ pub(crate) async fn run(args: ControllersArgs) -> Result<(), Failure> {
         None => format!("{}-{}", machine_name(None)?, std::process::id()),
     };
     let history = args.history.config();
+    let shared = Shared::new(steady_clock());
     let config = FleetConfig {
         identity,
         sweep_every: args.sweep_every.0,
+        keep_runs: args.keep_runs.0,
         history,
-        problems: muster_doctor::global::Metrics::default(),
-        repairs: muster_workflow::RepairMetrics::default(),
+        problems: muster_doctor::global::Metrics::register(&mut shared.registry.lock()),
+        repairs: muster_workflow::RepairMetrics::register(&mut shared.registry.lock()),
     };
+    let tasks = shared.tasks.clone();
+    if let Some(address) = args.metrics_listen {
+        metrics::serve(address, Arc::clone(&shared.registry), &tasks).await?;
+    }
     prepare(&client).await?;
-    let tasks = Tasks::new();
     let clients = FleetClients {
         leader: client.clone(),
         machines: client.clone(),
@@ -86,7 +97,7 @@ pub(crate) async fn run(args: ControllersArgs) -> Result<(), Failure> {
         joining: client.clone(),
         claims: client,
     };
-    let lost = start(&clients, &steady_clock(), &tasks, &Metrics::default(), config);
+    let lost = start(&clients, &shared.clock, &tasks, &shared.metrics, config);
     tokio::select! {
         ended = signals::run_until_told(&tasks) => ended,
         () = lost.cancelled() => {
@@ -146,7 +157,7 @@ pub(crate) fn start(
     };
     let machines =
         muster_machines::Config { sweep_every: config.sweep_every, ..muster_machines::Config::default() };
-    let workflow = muster_workflow::Config { sweep_every: config.sweep_every };
+    let workflow = muster_workflow::Config { sweep_every: config.sweep_every, keep_runs: config.keep_runs };
     let bmc = muster_bmc::Config { sweep_every: config.sweep_every, ..muster_bmc::Config::default() };
     let doctor = muster_doctor::global::Config {
         sweep_every: config.sweep_every,

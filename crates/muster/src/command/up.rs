@@ -91,7 +91,14 @@ pub(crate) async fn run(settings: Settings) -> Result<(), Failure> {
     let identity = format!("muster-up-{machine}");
     let problems = muster_doctor::global::Metrics::register(&mut shared.registry.lock());
     let repairs = muster_workflow::RepairMetrics::register(&mut shared.registry.lock());
-    let config = FleetConfig { identity, sweep_every: settings.sweep_every, history, problems, repairs };
+    let config = FleetConfig {
+        identity,
+        sweep_every: settings.sweep_every,
+        keep_runs: settings.keep_runs,
+        history,
+        problems,
+        repairs,
+    };
     let lost = controllers::start(&clients, &shared.clock, &shared.tasks, &shared.metrics, config);
     let config = NodeConfig {
         machine,

@@ -9,7 +9,7 @@ use serde_json::Value;
 use serde_saphyr::Spanned;
 use tracing_subscriber::EnvFilter;
 
-use super::{NodePart, Settings};
+use super::{KEEP_RUNS_MIN, NodePart, Settings};
 
 /// One key of the file.
 pub(super) struct Key {
@@ -81,6 +81,19 @@ pub(super) const KEYS: &[Key] = &[
                 return Err("must be at least 1s".to_owned());
             }
             settings.sweep_every = every.0;
+            Ok(())
+        },
+    },
+    Key {
+        name: "keepRuns",
+        means: "How long a run is kept once it has ended, a day at least. What became of it stays in the history.",
+        get: |settings| GoDuration(settings.keep_runs).to_string().into(),
+        set: |settings, value| {
+            let kept: GoDuration = text(value)?.parse().map_err(|error| format!("{error}"))?;
+            if kept.0 < KEEP_RUNS_MIN {
+                return Err(format!("must be at least {}", GoDuration(KEEP_RUNS_MIN)));
+            }
+            settings.keep_runs = kept.0;
             Ok(())
         },
     },
@@ -204,7 +217,7 @@ mod tests {
     #[test]
     fn each_key_sets_its_value() {
         let text = "dataDir: /d\nlisten: 10.0.0.1:7443\nmachine: m1\nnode: false\n\
-                    containerRuntimeEndpoint: /run/c.sock\nsweepEvery: 1m\ntimeServers: [\"192.0.2.1\", \"ntp:1123\"]\nlog: muster_workflow=debug,info\n";
+                    containerRuntimeEndpoint: /run/c.sock\nsweepEvery: 1m\nkeepRuns: 48h\ntimeServers: [\"192.0.2.1\", \"ntp:1123\"]\nlog: muster_workflow=debug,info\n";
         let settings = parse(text).unwrap();
         let expected = Settings {
             data_dir: "/d".into(),
@@ -213,6 +226,7 @@ mod tests {
             node: NodePart::Off,
             container_runtime_endpoint: Some("/run/c.sock".into()),
             sweep_every: std::time::Duration::from_secs(60),
+            keep_runs: std::time::Duration::from_secs(48 * 3600),
             time_servers: vec!["192.0.2.1".to_owned(), "ntp:1123".to_owned()],
             log: "muster_workflow=debug,info".to_owned(),
         };
@@ -223,15 +237,16 @@ mod tests {
     #[test]
     fn every_fault_is_told_with_its_line_and_its_key() {
         check(
-            "listen: here\ncolour: red\nnode: perhaps\ndataDir: d\nsweepEvery: 0\nmachine: Not Good\nlog: a=b=c\n",
+            "listen: here\ncolour: red\nnode: perhaps\ndataDir: d\nsweepEvery: 0\nkeepRuns: 23h\nmachine: Not Good\nlog: a=b=c\n",
             &[
                 "1: listen: must be ADDRESS:PORT, such as 127.0.0.1:6443",
-                "2: colour: there is no such key; known are dataDir, listen, machine, node, containerRuntimeEndpoint, sweepEvery, timeServers, log",
+                "2: colour: there is no such key; known are dataDir, listen, machine, node, containerRuntimeEndpoint, sweepEvery, keepRuns, timeServers, log",
                 "3: node: must be true or false",
                 "4: dataDir: \"d\" must be an absolute path",
                 "5: sweepEvery: must be a text",
-                "6: machine: \"Not Good\" is no name of a machine: use lower case letters, digits, '-' and '.'",
-                "7: log: \"a=b=c\" is no filter: error parsing level filter: expected one of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\", or a number 0-5",
+                "6: keepRuns: must be at least 24h0m0s",
+                "7: machine: \"Not Good\" is no name of a machine: use lower case letters, digits, '-' and '.'",
+                "8: log: \"a=b=c\" is no filter: error parsing level filter: expected one of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\", or a number 0-5",
             ],
         );
     }

@@ -26,9 +26,13 @@ impl Drop for Upstream {
     }
 }
 
+/// In the cluster's own namespace.
+const METRICS: &str = "127.0.0.1:9127";
+
 fn controllers(cluster: &Cluster) -> Process {
     let history = cluster.path("history");
-    cluster.service("controllers", &["controllers", "--history-dir", history.to_str().unwrap()])
+    let words = ["controllers", "--history-dir", history.to_str().unwrap(), "--metrics-listen", METRICS];
+    cluster.service("controllers", &words)
 }
 
 /// Kills the controllers and starts them again; agent and doctor live on.
@@ -83,5 +87,17 @@ fn the_story_holds_on_the_real_kubernetes_with_the_controllers_killed_in_the_mid
     let address = runs_the_application(&cluster);
     let logs = cluster.kubectl(&["logs", "deployment/hello", "--tail=1"]);
     assert!(logs.status.success(), "{}", String::from_utf8_lossy(&logs.stderr));
-    heals_a_hung_runtime(&cluster, &address, &mut KilledControllers(manager));
+    let mut controllers = KilledControllers(manager);
+    heals_a_hung_runtime(&cluster, &address, &mut controllers);
+    the_repair_is_counted(&cluster);
+}
+
+fn the_repair_is_counted(cluster: &Cluster) {
+    let metrics =
+        done(cluster.namespace.command("curl").args(["-sSf", &format!("http://{METRICS}/metrics")]));
+    let closed = "muster_problems_closed_total{class=\"runtime.hung\",site=\"here\",by=\"software\"} 1";
+    assert!(metrics.lines().any(|line| line == closed), "{metrics}");
+    assert!(metrics.ends_with("# EOF\n"), "{metrics}");
+    let elsewhere = cluster.namespace.command("curl").args(["-sSf", &format!("http://{METRICS}/")]).output();
+    assert!(String::from_utf8_lossy(&elsewhere.unwrap().stderr).contains("404"));
 }

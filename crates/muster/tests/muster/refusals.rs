@@ -239,7 +239,7 @@ fn settings_with_faults_are_refused_with_all_of_them_and_nothing_is_made() {
     fs::write(&file, format!("dataDir: {}\nlisten: here\ncolour: red\n", data_dir.display())).unwrap();
     let shown = file.display();
     let expected = format!(
-        "muster: the settings are not used\n{shown}:2: listen: must be ADDRESS:PORT, such as 127.0.0.1:6443\n{shown}:3: colour: there is no such key; known are dataDir, listen, machine, node, containerRuntimeEndpoint, sweepEvery, timeServers, log\n"
+        "muster: the settings are not used\n{shown}:2: listen: must be ADDRESS:PORT, such as 127.0.0.1:6443\n{shown}:3: colour: there is no such key; known are dataDir, listen, machine, node, containerRuntimeEndpoint, sweepEvery, keepRuns, timeServers, log\n"
     );
     for words in [["up", "--config"].as_slice(), &["config", "show", "--config"]] {
         assert_eq!(ends(muster(words).arg(&file)), (2, expected.clone()));

@@ -136,7 +136,7 @@ fn controllers(client: &Client, clock: &SharedClock, tasks: &Tasks, metrics: &Me
     muster_machines::start_claims(client, &informers, clock, tasks, metrics, &machines);
     muster_machines::start(&informers, clock, tasks, metrics, machines);
     let repairs = muster_workflow::RepairMetrics::default();
-    let workflow = muster_workflow::Config { sweep_every: every };
+    let workflow = muster_workflow::Config { sweep_every: every, ..muster_workflow::Config::default() };
     muster_workflow::start(&informers, clock, tasks, metrics, &repairs, workflow);
 }
 

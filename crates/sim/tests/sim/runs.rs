@@ -10,7 +10,7 @@ use muster_api::disruption::Destruction;
 use muster_api::order::Verb;
 use muster_api::workflow::{Run, RunPhase, RunSpec, StepStatus};
 use muster_api::{Disruption, Machine, Order, RunChunk, Workflow};
-use muster_sim::{Phase, Watches, World};
+use muster_sim::{Options, Phase, Watches, World};
 use muster_workflow::dry_run::{Ask, dry_run, recorded};
 use serde_json::{Value, json};
 
@@ -281,4 +281,36 @@ async fn a15_nothing_is_erased_where_the_machine_serves_or_nobody_agreed() {
     assert_eq!((judged.status, judged.reason.as_str()), (Status::False, "NoApproval"));
     assert!(judged.message.starts_with("spec.steps[3]: this destroys for good"), "{}", judged.message);
     assert!(world.list::<Order>().iter().all(|order| order.spec.verb != Verb::EraseDisks));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_ended_long_ago_goes_with_its_orders_and_its_machine_serves_on() {
+    let world = World::with(Options { keep_runs: seconds(3600), ..Options::new(31) }).await;
+    world.add_machine("m0", "site-a").await;
+    healthy(&world, &["m0"]).await;
+    let (runs, orders) = (world.list::<Run>(), world.list::<Order>());
+    assert!(runs.len() == 1 && !orders.is_empty(), "it was installed: {runs:?}");
+    let ended_at =
+        runs[0].status.as_ref().and_then(|status| status.ended_at).expect("the installation is over");
+    world
+        .wait("the run to be removed", seconds(2 * 3600), |world| match world.list::<Run>().len() {
+            0 => Ok(()),
+            _ => Err("it is there".to_owned()),
+        })
+        .await;
+    let kept = world.now().duration_since(ended_at);
+    assert!(kept >= jiff::SignedDuration::from_hours(1), "removed after {kept}");
+    world
+        .wait("its orders to go with it", seconds(600), |world| match world.list::<Order>().len() {
+            0 => Ok(()),
+            left => Err(format!("{left} are left")),
+        })
+        .await;
+    tokio::time::sleep(seconds(1800)).await;
+    assert_eq!(world.phase("m0"), Some(Phase::Healthy));
+    assert_eq!(
+        (world.list::<Run>().len(), world.list::<Disruption>().len()),
+        (0, 0),
+        "nothing follows from it"
+    );
 }

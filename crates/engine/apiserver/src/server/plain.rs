@@ -5,6 +5,7 @@ use http::header::{ETAG, HeaderValue, IF_NONE_MATCH};
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::json;
 
+use super::metrics::EXPOSITION_TYPE;
 use super::{ApiServer, Reply, ReplyBody, document, raw};
 use crate::discovery::{self, Rendered};
 use crate::extend::aggregation;
@@ -29,11 +30,7 @@ pub(super) async fn answer<B>(
         ["healthz" | "livez", ..] => Ok(health(server, Probe::Live, &parts, query)),
         ["readyz", ..] => Ok(health(server, Probe::Ready, &parts, query)),
         ["version"] => Ok(document(StatusCode::OK, &version(server), accept.syntax())),
-        ["metrics"] => Ok(raw(
-            StatusCode::OK,
-            "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            (server.0.exposition)(),
-        )),
+        ["metrics"] => Ok(raw(StatusCode::OK, EXPOSITION_TYPE, (server.0.exposition)())),
         [".well-known", "openid-configuration"] => Ok(openid(server)),
         ["openid", "v1", "jwks"] => {
             let keys = server.0.tokens.key_set().to_string();

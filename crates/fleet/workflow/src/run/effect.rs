@@ -1,6 +1,6 @@
 //! Does what a plan says. Each effect can be done twice and happens once.
 
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::ClusterResourceScope;
 use kube::{Api, Resource, ResourceExt as _};
 use muster_api::machine::{IllegalPhase, Transition};
@@ -42,6 +42,7 @@ impl Runner {
             Effect::Child(child) => self.create(&self.runs, owned(*child, run)).await,
             Effect::CancelChild(name) => self.cancel(&name).await,
             Effect::Chunk(chunk) => self.create(&self.chunks, owned(*chunk, run)).await,
+            Effect::Remove => self.remove(run).await,
         }
     }
 
@@ -81,6 +82,21 @@ impl Runner {
             Ok(cancelled) => self.runs.saw(cancelled),
             Err(error) if is_not_found(&error) => {}
             Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Only what was planned upon: whoever asks meanwhile that it be undone or tried again is heard.
+    async fn remove(&self, run: &Run) -> Result<(), kube::Error> {
+        let (uid, resource_version) = (run.uid(), run.resource_version());
+        let params = DeleteParams {
+            preconditions: Some(Preconditions { uid, resource_version }),
+            ..DeleteParams::default()
+        };
+        match Api::<Run>::all(self.context.client.clone()).delete(&run.name_any(), &params).await {
+            Err(error) if !is_not_found(&error) => return Err(error),
+            Err(_) => {}
+            Ok(_) => tracing::info!(run = run.name_any(), "a run that ended long ago was removed"),
         }
         Ok(())
     }

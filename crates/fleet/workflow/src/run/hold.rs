@@ -134,7 +134,8 @@ impl Effect {
             | Self::Mail(_)
             | Self::Child(_)
             | Self::CancelChild(_)
-            | Self::Chunk(_) => false,
+            | Self::Chunk(_)
+            | Self::Remove => false,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use kube::ResourceExt as _;
 use muster_api::Problem;
 use muster_api::workflow::{Action, Run, RunChunk, RunPhase, StepStatus};
+use muster_base::clock::elapsed;
 use muster_brake::holds;
 use muster_control::rest::{Rest, path};
 use muster_control::{Informer, ObjectKey, Watched, is_not_found};
@@ -48,6 +49,7 @@ impl Runner {
             node: self.one(&self.nodes, &run.spec.machine, from).await?,
             disruption: self.grant(run, from).await?,
             destruction: self.destruction(run, from).await?,
+            keep: Some(self.context.config.keep_runs),
             fresh: from == From::Api,
             now: self.context.clock.now(),
             ..World::default()
@@ -71,6 +73,14 @@ impl Runner {
             }
         }
         let status = run.status.clone().unwrap_or_default();
+        if let Some(ended_at) =
+            status.ended_at.filter(|at| self.context.config.keep_runs <= elapsed(*at, world.now))
+        {
+            let class = run.spec.repair.as_ref().map(|rung| rung.class.as_str());
+            let later =
+                |other: &&Arc<Run>| other.status.as_ref().is_some_and(|s| Some(ended_at) < s.ended_at);
+            world.followed_by = class.map_or(0, |class| self.repairs.get(class).iter().filter(later).count());
+        }
         if let Some(index) = status.chunk {
             world.chunk = self.one(&self.chunks, &RunChunk::name_of(&run.name_any(), index), from).await?;
         }

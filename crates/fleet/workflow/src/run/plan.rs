@@ -52,6 +52,8 @@ pub enum Effect {
     CancelChild(String),
     /// Makes room for further steps.
     Chunk(Box<RunChunk>),
+    /// Removes the run with all it made.
+    Remove,
 }
 
 /// A change of a machine's status.

@@ -16,7 +16,11 @@ pub(crate) fn effect(run: &Run, effect: &Effect) -> Option<String> {
         Effect::Machine(MachineChange { enter: Some(enter), .. }) => {
             format!("machine {machine} becomes {}", enter.phase.as_str())
         }
-        Effect::Machine(_) | Effect::RemovePod(_) | Effect::Chunk(_) | Effect::CancelChild(_) => return None,
+        Effect::Machine(_)
+        | Effect::RemovePod(_)
+        | Effect::Chunk(_)
+        | Effect::CancelChild(_)
+        | Effect::Remove => return None,
         Effect::Order(order) => self::order(&order.spec),
         Effect::Disruption(asked) if let Some(act) = asked.spec.act => {
             format!("asks for leave to {} on machine {machine}", act.as_str())

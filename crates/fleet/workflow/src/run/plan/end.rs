@@ -1,15 +1,22 @@
 //! The end of a run: of its chunks, of the whole, and what may follow when a person asks for it.
 
+use std::time::Duration;
+
 use kube::ResourceExt as _;
-use muster_api::machine::Phase;
+use muster_api::machine::{MachineStatus, Phase};
+use muster_api::problem::{Problem, State};
 use muster_api::workflow::{
     Action, CHUNK_STEPS, Run, RunChunk, RunChunkSpec, RunChunkStatus, RunPhase, RunStatus, StepCounts,
     StepStatus,
 };
+use muster_base::clock::elapsed;
 
 use super::super::freeze::{self, Afters, Layout};
 use super::steps::{self, is_broken, is_over};
 use super::{Effect, Enter, MachineChange, Plan, World, write};
+
+/// So many of the last repairs of a class are kept however old they are: what a rung has fixed is counted in them.
+pub(super) const RATES_OVER: usize = 500;
 
 /// How a run ends that did not go well, and why.
 type Worst = Option<(RunPhase, String)>;
@@ -73,7 +80,32 @@ pub(super) fn again(run: &Run, world: &World, status: RunStatus) -> Plan {
     if wanted && matches!(status.phase, RunPhase::Failed | RunPhase::Ambiguous | RunPhase::Cancelled) {
         return write(retried(run, status));
     }
-    Plan::default()
+    past(run, world, &status)
+}
+
+/// A run that has ended is removed in time. Its machine may still be as it left it, and its problem may still need to be
+/// told what was tried: then it stays.
+fn past(run: &Run, world: &World, status: &RunStatus) -> Plan {
+    let (Some(ended_at), Some(keep)) = (status.ended_at, world.keep) else { return Plan::default() };
+    let judged = run.spec.repair.as_ref().map_or(Duration::ZERO, |rung| rung.success_after.0);
+    let left = keep.max(judged).saturating_sub(elapsed(ended_at, world.now));
+    if !left.is_zero() {
+        return Plan { look_again: Some(left), ..Plan::default() };
+    }
+    let name = run.name_any();
+    let machine = world.machine.as_ref().and_then(|machine| machine.status.as_ref());
+    let left_so = |machine: &MachineStatus| {
+        matches!(machine.phase, Phase::Failed | Phase::Quarantined)
+            && machine.transitions.last().is_some_and(|last| last.run == name)
+    };
+    let problem = world.problems.iter().find(|problem| problem.name_any() == run.spec.problem);
+    let is_gone =
+        |problem: &Problem| problem.status.as_ref().is_some_and(|status| status.state == State::Clear);
+    let is_needed = machine.is_some_and(|machine| machine.run == name || left_so(machine))
+        || problem.is_some_and(|one| !is_gone(one))
+        || run.spec.repair.is_some() && world.followed_by < RATES_OVER;
+    // What holds it is looked at with every sweep.
+    if is_needed { Plan::default() } else { Plan { effects: vec![Effect::Remove], ..Plan::default() } }
 }
 
 /// A run that was ended from outside may have left a container.

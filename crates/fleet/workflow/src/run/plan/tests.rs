@@ -1,5 +1,6 @@
 mod held;
 mod kinds;
+mod past;
 mod tickets;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -131,6 +132,7 @@ impl Story {
             Effect::Child(child) => format!("child {}", child.name_any()),
             Effect::CancelChild(name) => format!("cancel {name}"),
             Effect::Chunk(chunk) => format!("chunk {}", chunk.name_any()),
+            Effect::Remove => "remove the run".to_owned(),
         };
         self.done.push(told);
         match effect {
@@ -170,7 +172,7 @@ impl Story {
             Effect::Child(child) => {
                 self.world.children.insert(child.name_any(), Arc::new(*child));
             }
-            Effect::Evict(_) | Effect::CancelChild(_) => {}
+            Effect::Evict(_) | Effect::CancelChild(_) | Effect::Remove => {}
             Effect::Chunk(chunk) => self.world.chunk = Some(Arc::new(*chunk)),
         }
     }

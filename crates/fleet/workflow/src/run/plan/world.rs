@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;
@@ -52,6 +53,10 @@ pub struct World {
     pub answers: BTreeMap<String, Answer>,
     /// The values of the expressions of the steps under way, by step.
     pub verdicts: BTreeMap<String, Result<bool, String>>,
+    /// How long a run is kept once it has ended; else for ever.
+    pub keep: Option<Duration>,
+    /// Repairs of the same class that ended later, where the run is older than that.
+    pub followed_by: usize,
     /// Whether it was read from the API just now, rather than taken from what watches had shown.
     pub fresh: bool,
     pub now: Timestamp,

@@ -1,0 +1,87 @@
+//! The metrics of `muster controllers`, over plain HTTP: its API is another's.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use muster_apiserver::EXPOSITION_TYPE;
+use muster_base::task::{Kind, Tasks};
+use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::failure::Failure;
+use crate::plane::exposition;
+
+const HEADER_WITHIN: Duration = Duration::from_secs(10);
+/// A connection is cut off after so long, idle or not: who scrapes comes again.
+const CONNECTION_MAX: Duration = Duration::from_secs(300);
+const CONNECTIONS_MAX: usize = 32;
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Answers `/metrics`, and `/healthz` for as long as the process lives; ends with `tasks`.
+pub(super) async fn serve(
+    address: SocketAddr,
+    registry: Arc<Mutex<Registry>>,
+    tasks: &Tasks,
+) -> Result<(), Failure> {
+    let refused = |error: std::io::Error| Failure::Refused(format!("--metrics-listen {address}: {error}"));
+    let listener = TcpListener::bind(address).await.map_err(refused)?;
+    let bound = listener.local_addr().map_err(refused)?;
+    tracing::info!(address = %bound, "metrics are served");
+    let (shutdown, all) = (tasks.shutdown_token(), tasks.clone());
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    tasks.spawn(Kind::Service, "metrics port", async move {
+        while let Some(accepted) = shutdown.run_until_cancelled(listener.accept()).await {
+            let (Ok((stream, peer)), Ok(place)) = (accepted, Arc::clone(&places).try_acquire_owned()) else {
+                // Out of file descriptors or places: connections that end give some back.
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            };
+            let (registry, shutdown) = (Arc::clone(&registry), shutdown.clone());
+            all.spawn(Kind::Request, format!("metrics client {peer}"), async move {
+                let answered = tokio::time::timeout(CONNECTION_MAX, connection(stream, registry));
+                // Either it was answered, or it is cut off.
+                let _ended = shutdown.run_until_cancelled(answered).await;
+                drop(place);
+            });
+        }
+    });
+    Ok(())
+}
+
+async fn connection(stream: TcpStream, registry: Arc<Mutex<Registry>>) {
+    let answer = service_fn(move |request: Request<Incoming>| {
+        let registry = Arc::clone(&registry);
+        async move { Ok::<_, Infallible>(answer(request.method(), request.uri().path(), &registry)) }
+    });
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_WITHIN);
+    if let Err(error) = builder.serve_connection(TokioIo::new(stream), answer).await {
+        tracing::debug!(%error, "a client of the metrics left");
+    }
+}
+
+fn answer(method: &Method, path: &str, registry: &Mutex<Registry>) -> Response<String> {
+    let text = HeaderValue::from_static("text/plain; charset=utf-8");
+    let (status, content_type, body) = match (method, path) {
+        (&Method::GET | &Method::HEAD, "/metrics") => {
+            (StatusCode::OK, HeaderValue::from_static(EXPOSITION_TYPE), exposition(&registry.lock()))
+        }
+        (&Method::GET | &Method::HEAD, "/healthz") => (StatusCode::OK, text, "ok".to_owned()),
+        (_, "/metrics" | "/healthz") => (StatusCode::METHOD_NOT_ALLOWED, text, "only GET\n".to_owned()),
+        (_, _) => (StatusCode::NOT_FOUND, text, "here are /metrics and /healthz\n".to_owned()),
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}
