@@ -68,7 +68,7 @@ async fn tried(client: &Client) -> Result<BTreeMap<String, Vec<Tried>>, Failure>
     let mut tried: BTreeMap<String, Vec<Tried>> = BTreeMap::new();
     for state in states(client, "Run").await? {
         let mut run: Run = serde_json::from_value(state.object)
-            .map_err(|error| Failure::failed(&format!("the history of run {}", state.name), &error))?;
+            .map_err(|error| Failure::failed(format!("the history of run {}", state.name), &error))?;
         run.metadata.name = Some(state.name);
         if let Some(one) = Tried::of(&run) {
             tried.entry(run.spec.problem.clone()).or_default().push(one);

@@ -19,47 +19,33 @@ pub(super) struct Wanted {
     pub(super) from: u32,
 }
 
-/// A parameter that not every list understands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Parameter {
-    Name,
-    Field,
-    Since,
-    Until,
-}
-
-impl Parameter {
-    const ALL: [(&'static str, Self); 4] =
-        [("name", Self::Name), ("field", Self::Field), ("since", Self::Since), ("until", Self::Until)];
-}
-
 impl Wanted {
-    /// Reads `?kind=Machine&name=m1&field=spec.role&since=TIME&until=TIME&continue=TOKEN`.
+    /// Reads `?kind=Machine&continue=TOKEN` and, of `name=m1&field=spec.role&since=TIME&until=TIME`, what is understood.
     ///
     /// # Errors
     /// In words, what is wrong.
-    pub(super) fn read(query: &str, understood: &[Parameter]) -> Result<Self, String> {
+    pub(super) fn read(query: &str, understood: &[&str]) -> Result<Self, String> {
         let mut kind = None;
         let (mut name, mut fields, mut from) = (None, Vec::new(), 0);
         let (mut since, mut until) = (Timestamp::MIN, Timestamp::MAX);
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
             let time = || value.parse().map_err(|_| format!("{key}: {value:?} is no RFC 3339 time"));
-            let known = Parameter::ALL.into_iter().find(|(name, _)| *name == key).map(|(_, known)| known);
-            match (&*key, known.filter(|known| understood.contains(known))) {
-                ("kind", _) => kind = Some(named(&value)?),
-                ("continue", _) => {
+            match &*key {
+                "kind" => kind = Some(named(&value)?),
+                "continue" => {
                     let wrong = |_| format!("continue: {value:?} is no token that a list gave");
                     from = value.parse().map_err(wrong)?;
                 }
                 // kubectl and client libraries add these to every list.
-                ("limit" | "timeout" | "timeoutSeconds", _) => {}
-                (_, Some(Parameter::Name)) => name = Some(value.into_owned()).filter(|name| !name.is_empty()),
-                (_, Some(Parameter::Field)) => {
+                "limit" | "timeout" | "timeoutSeconds" => {}
+                key if !understood.contains(&key) => return Err(format!("there is no parameter {key:?}")),
+                "name" => name = Some(value.into_owned()).filter(|name| !name.is_empty()),
+                "field" => {
                     fields.push(Path::parse(&value).map_err(|error| error.to_string())?);
                 }
-                (_, Some(Parameter::Since)) => since = time()?,
-                (_, Some(Parameter::Until)) => until = time()?,
-                (_, None) => return Err(format!("there is no parameter {key:?}")),
+                "since" => since = time()?,
+                "until" => until = time()?,
+                _ => return Err(format!("there is no parameter {key:?}")),
             }
         }
         let kind = kind.ok_or("which kind? add kind=Machine")?;

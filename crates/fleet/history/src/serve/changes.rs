@@ -1,11 +1,9 @@
 //! `changes`: what happened to one object, or to all of a kind, field by field.
 
-use std::sync::Arc;
-
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::asked::{Parameter, Wanted};
+use super::asked::Wanted;
 use super::reply::Reply;
 use super::{GROUP, VERSION, unreadable};
 use crate::database::{Database, Entry, Range};
@@ -18,8 +16,7 @@ const PAGE: usize = 2000;
 
 /// Answers `?kind=Machine[&name=m1][&field=spec.role…][&since=TIME][&until=TIME][&continue=TOKEN]`.
 pub(super) fn list(database: &Database, query: &str) -> Reply {
-    let understood = [Parameter::Name, Parameter::Field, Parameter::Since, Parameter::Until];
-    let wanted = match Wanted::read(query, &understood) {
+    let wanted = match Wanted::read(query, &["name", "field", "since", "until"]) {
         Ok(wanted) => wanted,
         Err(words) => return Reply::refusal(StatusCode::UNPROCESSABLE_ENTITY, &words),
     };
@@ -60,16 +57,17 @@ fn one(database: &Database, wanted: &Wanted, name: &str) -> Result<Option<Page>,
 }
 
 fn all(database: &Database, wanted: &Wanted) -> Result<Page, LogError> {
-    let objects: Vec<(u32, Arc<str>)> = database.of_kind(wanted.kind, wanted.from, PAGE);
+    let objects = database.of_kind(wanted.kind, wanted.from, PAGE);
     let mut page = Page {
         next: objects.last().filter(|_| objects.len() == PAGE).map(|(last, _)| last + 1),
         ..Page::default()
     };
-    for (number, name) in objects {
+    let mut objects = objects.into_iter().peekable();
+    while let Some((number, name)) = objects.next() {
         let told = one(database, wanted, &name)?.unwrap_or_default();
         page.items.extend(told.items);
         page.left_out += told.left_out;
-        if CHANGES_MAX <= page.items.len() {
+        if CHANGES_MAX <= page.items.len() && objects.peek().is_some() {
             page.next = Some(number + 1);
             break;
         }
