@@ -47,7 +47,7 @@ impl Default for Settings {
             node: NodePart::On,
             container_runtime_endpoint: None,
             sweep_every: Duration::from_secs(15 * 60),
-            keep_runs: Duration::from_secs(30 * 24 * 3600),
+            keep_runs: muster_workflow::Config::default().keep_runs,
             time_servers: Vec::new(),
             log: "info".to_owned(),
         }

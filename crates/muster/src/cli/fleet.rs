@@ -38,8 +38,8 @@ pub(crate) struct FleetReportArgs {
     pub(crate) client: ClientArgs,
 }
 
-/// How long runs are kept.
-pub(super) fn keep_runs(text: &str) -> Result<GoDuration, String> {
+/// How long runs are kept, on the command line and in the settings.
+pub(crate) fn keep_runs(text: &str) -> Result<GoDuration, String> {
     let kept = duration(text)?;
     if kept.0 < KEEP_RUNS_MIN {
         return Err(format!("must be at least {}", GoDuration(KEEP_RUNS_MIN)));

@@ -148,6 +148,7 @@ struct Course {
 fn course(changes: &[Change]) -> Course {
     let mut fields: BTreeMap<&str, &Value> = BTreeMap::new();
     let mut course = Course::default();
+    // The last opening since it was filed.
     let mut known = 0;
     let mut changes = changes.iter().peekable();
     while let Some(change) = changes.next() {
@@ -173,6 +174,7 @@ fn course(changes: &[Change]) -> Course {
             known = episode;
         }
         if text("status.state") == Some("Clear")
+            && 0 < known
             && let Some(last) = course.openings.last_mut().filter(|last| last.cleared.is_none())
         {
             last.cleared = time("status.clearedAt");

@@ -9,7 +9,7 @@ use serde_json::Value;
 use serde_saphyr::Spanned;
 use tracing_subscriber::EnvFilter;
 
-use super::{KEEP_RUNS_MIN, NodePart, Settings};
+use super::{NodePart, Settings};
 
 /// One key of the file.
 pub(super) struct Key {
@@ -89,11 +89,7 @@ pub(super) const KEYS: &[Key] = &[
         means: "How long a run is kept once it has ended, a day at least. What became of it stays in the history.",
         get: |settings| GoDuration(settings.keep_runs).to_string().into(),
         set: |settings, value| {
-            let kept: GoDuration = text(value)?.parse().map_err(|error| format!("{error}"))?;
-            if kept.0 < KEEP_RUNS_MIN {
-                return Err(format!("must be at least {}", GoDuration(KEEP_RUNS_MIN)));
-            }
-            settings.keep_runs = kept.0;
+            settings.keep_runs = crate::cli::fleet::keep_runs(text(value)?)?.0;
             Ok(())
         },
     },
