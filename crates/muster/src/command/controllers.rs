@@ -73,13 +73,16 @@ pub(crate) async fn run(args: ControllersArgs) -> Result<(), Failure> {
     };
     let history = args.history.config();
     let shared = Shared::new(steady_clock());
+    // Each lock is given back at the end of its own statement.
+    let problems = muster_doctor::global::Metrics::register(&mut shared.registry.lock());
+    let repairs = muster_workflow::RepairMetrics::register(&mut shared.registry.lock());
     let config = FleetConfig {
         identity,
         sweep_every: args.sweep_every.0,
         keep_runs: args.keep_runs.0,
         history,
-        problems: muster_doctor::global::Metrics::register(&mut shared.registry.lock()),
-        repairs: muster_workflow::RepairMetrics::register(&mut shared.registry.lock()),
+        problems,
+        repairs,
     };
     let tasks = shared.tasks.clone();
     if let Some(address) = args.metrics_listen {
