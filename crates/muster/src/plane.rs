@@ -84,13 +84,12 @@ pub(crate) fn open_store(data_dir: &Path) -> Result<Store<Object>, Failure> {
     Ok(store)
 }
 
-pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+/// A listener at the address that `flag` chose.
+pub(crate) async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| {
-        let advice = if error.kind() == std::io::ErrorKind::AddrInUse {
-            "end what listens there, or choose another with --listen"
-        } else {
-            "choose another with --listen"
-        };
+        let end =
+            if error.kind() == std::io::ErrorKind::AddrInUse { "end what listens there, or " } else { "" };
+        let advice = format!("{end}choose another with {flag}");
         Failure::Coded(Code::CannotListen, format!("cannot listen on {address}: {error}; {advice}"))
     })
 }
@@ -172,7 +171,7 @@ impl Plane {
         if self.everywhere {
             return Ok(());
         }
-        let listener = bind(SocketAddr::new(IpAddr::V4(address), self.port)).await?;
+        let listener = bind(SocketAddr::new(IpAddr::V4(address), self.port), "--listen").await?;
         self.serve(listener);
         Ok(())
     }

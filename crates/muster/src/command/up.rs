@@ -42,7 +42,7 @@ pub(crate) fn settings(args: UpArgs) -> Result<Settings, Failure> {
 /// Takes the port and the data directory. Where the port cannot be had nothing is made; a data directory that another
 /// process holds is the better reason, for then it has the port as well.
 async fn take(settings: &Settings) -> Result<(PathBuf, Store<Object>, TcpListener, SocketAddr), Failure> {
-    let mut listener = plane::bind(settings.listen).await;
+    let mut listener = plane::bind(settings.listen, "--listen").await;
     if !settings.data_dir.join("store").exists() {
         listener = Ok(listener?);
     }

@@ -1,11 +1,17 @@
 //! The commands people type, against a control plane alone: what they print, how they explain themselves.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use crate::harness::{MUSTER, done, here};
+use crate::crash::free_port;
+use crate::harness::{MUSTER, Process, done, here, wait_for};
 use crate::history::Place;
 use crate::transcript::{replay, steady};
+
+const WITHIN: Duration = Duration::from_secs(30);
 
 #[test]
 fn the_commands_print_what_they_did_and_what_to_do() {
@@ -32,6 +38,47 @@ fn the_commands_print_what_they_did_and_what_to_do() {
     let now = replay(&std::fs::read_to_string(&golden).unwrap(), shell, steady);
     expect_test::expect_file![golden].assert_eq(&now);
     drop(server);
+}
+
+/// The answer to one GET over plain HTTP, headers and all.
+fn get(address: &str, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(WITHIN))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+#[test]
+fn controllers_that_wait_for_the_lead_show_their_metrics_and_refuse_a_taken_port() {
+    let place = Place::new();
+    let _server = place.start();
+    let address = format!("127.0.0.1:{}", free_port());
+    let command = || {
+        let mut command = Command::new(MUSTER);
+        command
+            .args(["controllers", "--metrics-listen", &address, "--history-dir"])
+            .arg(place.path("waiting"));
+        command.env("KUBECONFIG", place.kubeconfig());
+        command
+    };
+    let mut waiting = Process::start(command(), &place.path("controllers"));
+    let metrics = wait_for("metrics", WITHIN, || {
+        assert_eq!(waiting.ended(), None, "{}", waiting.words());
+        get(&address, "/metrics").map_err(|error| format!("{error}: {}", waiting.words()))
+    });
+    assert!(metrics.starts_with("HTTP/1.1 200 ") && metrics.ends_with("# EOF\n"), "{metrics}");
+    assert!(metrics.contains("\n# TYPE muster_repairs counter\n"), "{metrics}");
+    assert!(get(&address, "/healthz").unwrap().ends_with("\r\n\r\nok"));
+    assert!(get(&address, "/").unwrap().starts_with("HTTP/1.1 404 "));
+    let second = command().stdin(Stdio::null()).output().unwrap();
+    let expected = format!(
+        "muster: cannot listen on {address}: Address already in use (os error 98); end what listens there, or choose another with --metrics-listen [cannot-listen]\n"
+    );
+    let said = String::from_utf8(second.stderr).unwrap();
+    assert_eq!((second.status.code(), said.as_str()), (Some(2), expected.as_str()));
+    assert_eq!(waiting.ended(), None);
 }
 
 fn help_of(command: &[String]) -> String {

@@ -15,11 +15,11 @@ use muster_apiserver::EXPOSITION_TYPE;
 use muster_base::task::{Kind, Tasks};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use crate::failure::Failure;
-use crate::plane::exposition;
+use crate::plane::{bind, exposition};
 
 const HEADER_WITHIN: Duration = Duration::from_secs(10);
 /// A connection is cut off after so long, idle or not: who scrapes comes again.
@@ -33,9 +33,10 @@ pub(super) async fn serve(
     registry: Arc<Mutex<Registry>>,
     tasks: &Tasks,
 ) -> Result<(), Failure> {
-    let refused = |error: std::io::Error| Failure::Refused(format!("--metrics-listen {address}: {error}"));
-    let listener = TcpListener::bind(address).await.map_err(refused)?;
-    let bound = listener.local_addr().map_err(refused)?;
+    let listener = bind(address, "--metrics-listen").await?;
+    let bound = listener
+        .local_addr()
+        .map_err(|error| Failure::failed("cannot tell where the metrics are served", &error))?;
     tracing::info!(address = %bound, "metrics are served");
     let (shutdown, all) = (tasks.shutdown_token(), tasks.clone());
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
