@@ -1,6 +1,7 @@
 //! What a doctor found.
 
 pub mod canary;
+mod episode;
 pub mod repair;
 
 use jiff::Timestamp;
@@ -10,6 +11,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::condition::Condition;
+
+pub use episode::EpisodeKey;
 
 /// How many pieces of evidence a problem keeps.
 pub const EVIDENCE_KEPT: usize = 16;

@@ -16,7 +16,7 @@ use kube::ResourceExt as _;
 use muster_api::RepairPolicy;
 use muster_api::machine::Phase;
 use muster_api::order::{Executor, OrderPhase, Verb};
-use muster_api::problem::State;
+use muster_api::problem::{EpisodeKey, State};
 use muster_api::repair::{RungAction, Ticket};
 use muster_workflow::report::Episode;
 
@@ -376,7 +376,7 @@ impl<'a> Play<'a> {
         let status = problem.status.clone().unwrap_or_default();
         self.episodes.push(Episode {
             problem: name,
-            episode: status.episode,
+            episode: EpisodeKey::of(problem),
             class: class.to_owned(),
             machine: self.store.machines[machine].name_any(),
             site: self.store.machines[machine].spec.site.clone(),

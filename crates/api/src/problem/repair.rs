@@ -412,3 +412,26 @@ pub struct RepairRef {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub why: String,
 }
+
+impl RepairRef {
+    /// A rung that a policy has for a class, on a machine of which nothing is known.
+    pub fn new(
+        (policy, class): (&str, &str),
+        action: RungAction,
+        deadline: GoDuration,
+        success_after: GoDuration,
+    ) -> Self {
+        Self {
+            policy: policy.to_owned(),
+            class: class.to_owned(),
+            action,
+            deadline,
+            success_after,
+            confirm: false,
+            verify: String::new(),
+            model: String::new(),
+            image: String::new(),
+            why: String::new(),
+        }
+    }
+}

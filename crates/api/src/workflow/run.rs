@@ -45,6 +45,9 @@ pub struct RunSpec {
     /// Problem it is to heal.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub problem: String,
+    /// When that Problem was filed: removed and filed anew, it counts its episodes from one again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem_filed_at: Option<Timestamp>,
     /// Episode of the problem.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub episode: Option<i64>,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use muster_api::problem::EpisodeKey;
 use muster_api::problem::canary::CANARY;
 use muster_api::repair::RungAction;
 use muster_base::clock::elapsed;
@@ -17,8 +18,8 @@ use crate::repair::climb::{self, Opening, Tried};
 pub struct Episode {
     /// Name of the problem.
     pub problem: String,
-    /// Counts its openings.
-    pub episode: i64,
+    /// Which of its openings.
+    pub episode: EpisodeKey,
     /// Class of the fault.
     pub class: String,
     /// Machine that had it.
@@ -245,7 +246,7 @@ mod tests {
     fn episode(machine: &str, number: i64, opened: i64, cleared: Option<i64>) -> Episode {
         Episode {
             problem: format!("{machine}.io.stall"),
-            episode: number,
+            episode: EpisodeKey { filed: None, number },
             class: "io.stall".into(),
             machine: machine.into(),
             site: "a".into(),
@@ -257,19 +258,9 @@ mod tests {
     }
 
     fn doing(episode: i64, action: RungAction, phase: RunPhase, from: i64, to: i64) -> Tried {
-        let rung = RepairRef {
-            policy: "p".into(),
-            class: "io.stall".into(),
-            action,
-            deadline: GoDuration(Duration::from_secs(900)),
-            success_after: GoDuration(Duration::from_secs(1000)),
-            confirm: false,
-            verify: String::new(),
-            model: String::new(),
-            image: String::new(),
-            why: String::new(),
-        };
-        let run = format!("run-{from}");
+        let (deadline, success_after) = [900, 1000].map(|time| GoDuration(Duration::from_secs(time))).into();
+        let rung = RepairRef::new(("p", "io.stall"), action, deadline, success_after);
+        let (run, episode) = (format!("run-{from}"), EpisodeKey { filed: None, number: episode });
         Tried { run, episode, rung, phase, acted: true, stopped: false, began: at(from), ended: Some(at(to)) }
     }
 
@@ -309,6 +300,19 @@ mod tests {
         assert_eq!(rung(PowerCycle), (1, 0), "it came back 480 s after");
         assert_eq!(found.per_rung.get(&Quarantine), None);
         assert_eq!(found.per_site["a"].opened, 5);
+    }
+
+    #[test]
+    fn what_was_done_in_a_former_life_of_a_problem_is_not_told_of_the_next() {
+        let filed = |second, mut one: Episode| {
+            one.episode.filed = Some(at(second));
+            one
+        };
+        let episodes = [filed(90, episode("m1", 1, 100, None)), filed(890, episode("m1", 1, 900, Some(960)))];
+        let mut given = doing(1, RungAction::Quarantine, RunPhase::Succeeded, 110, 200);
+        given.episode.filed = Some(at(90));
+        let found = report(&episodes, &BTreeMap::from([("m1.io.stall".to_owned(), vec![given])]));
+        assert_eq!((found.with_person, found.closed_without_person, found.cleared_by_themselves), (1, 1, 1));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use kube::{Api, Client};
 use muster_api::condition;
+use muster_api::problem::EpisodeKey;
 use muster_api::{Inventory, Machine, Run};
 use muster_history::Operation;
 use muster_workflow::planner::{REPAIR, Tried};
@@ -53,7 +54,8 @@ pub(crate) async fn run(args: FleetReportArgs) -> Result<(), Failure> {
 }
 
 /// What the report needs to know of a Problem.
-const FIELDS: [&str; 7] = [
+const FIELDS: [&str; 8] = [
+    "metadata.creationTimestamp",
     "spec.class",
     "spec.machine",
     "status.state",
@@ -128,7 +130,7 @@ async fn place(client: &Client, name: &str) -> Result<(String, String, String), 
 /// One opening of a problem, as the history has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Opening {
-    episode: i64,
+    episode: EpisodeKey,
     seen: Timestamp,
     opened: Timestamp,
     cleared: Option<Timestamp>,
@@ -149,7 +151,7 @@ fn course(changes: &[Change]) -> Course {
     let mut fields: BTreeMap<&str, &Value> = BTreeMap::new();
     let mut course = Course::default();
     // The last opening since it was filed.
-    let mut known = 0;
+    let mut known = None;
     let mut changes = changes.iter().peekable();
     while let Some(change) = changes.next() {
         fields.insert(&change.field, &change.new);
@@ -158,8 +160,8 @@ fn course(changes: &[Change]) -> Course {
         }
         course.stands = change.operation != Operation::Delete;
         if !course.stands {
-            // Filed again, it counts from one.
-            (known, fields) = (0, BTreeMap::new());
+            // What is filed again is another.
+            (known, fields) = (None, BTreeMap::new());
             continue;
         }
         let text = |field: &str| fields.get(field)?.as_str();
@@ -167,14 +169,15 @@ fn course(changes: &[Change]) -> Course {
         for (name, told) in [("spec.class", &mut course.class), ("spec.machine", &mut course.machine)] {
             text(name).unwrap_or_default().clone_into(told);
         }
-        let episode = fields.get("status.episode").and_then(|value| value.as_i64()).unwrap_or(0);
-        if let Some(opened) = time("status.openedAt").filter(|_| known < episode) {
+        let number = fields.get("status.episode").and_then(|value| value.as_i64()).unwrap_or(0);
+        let episode = EpisodeKey { filed: time("metadata.creationTimestamp"), number };
+        if let Some(opened) = time("status.openedAt").filter(|_| 0 < number && known < Some(episode)) {
             let seen = time("status.firstSeen").unwrap_or(opened);
             course.openings.push(Opening { episode, seen, opened, cleared: None });
-            known = episode;
+            known = Some(episode);
         }
         if text("status.state") == Some("Clear")
-            && 0 < known
+            && known.is_some()
             && let Some(last) = course.openings.last_mut().filter(|last| last.cleared.is_none())
         {
             last.cleared = time("status.clearedAt");

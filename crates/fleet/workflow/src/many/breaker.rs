@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use muster_api::Problem;
-use muster_api::problem::{State, Suspect, SuspectKind};
+use muster_api::problem::{EpisodeKey, State, Suspect, SuspectKind};
 use muster_api::workflow::RunPhase;
 use muster_base::clock::elapsed;
 
@@ -150,7 +150,7 @@ fn failure(problem: &Problem, one: &Tried) -> Option<String> {
     if one.phase != RunPhase::Succeeded {
         return Some(format!("run {} on machine {machine} ended {}", one.run, one.phase.as_str()));
     }
-    let back = one.episode < status.episode && is_there(problem);
+    let back = one.episode < EpisodeKey::of(problem) && is_there(problem);
     back.then(|| {
         let after = one.ended.zip(status.opened_at).map(|(end, at)| elapsed(end, at)).unwrap_or_default();
         format!("{} was back {} s after run {}", problem.name_any(), after.as_secs(), one.run)

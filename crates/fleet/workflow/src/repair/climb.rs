@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use muster_api::Problem;
-use muster_api::problem::State;
+use muster_api::problem::{EpisodeKey, State};
 use muster_api::repair::{RepairRef, RungAction};
 use muster_api::workflow::{Action, Run, RunPhase, StepStatus};
 use muster_base::clock::elapsed;
@@ -14,7 +14,7 @@ use muster_base::clock::elapsed;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tried {
     pub run: String,
-    pub episode: i64,
+    pub episode: EpisodeKey,
     pub rung: RepairRef,
     pub phase: RunPhase,
     /// Something was done to the machine: a run that never had its grant has tried nothing.
@@ -33,7 +33,7 @@ impl Tried {
         let created = run.creation_timestamp().map(|time| time.0);
         Some(Self {
             run: run.name_any(),
-            episode: run.spec.episode.unwrap_or_default(),
+            episode: EpisodeKey::of_run(run),
             acted: status.steps.iter().any(|step| acts(step, rung.action)),
             rung,
             phase: status.phase,
@@ -95,7 +95,7 @@ pub(crate) fn climb(tried: &[Tried], opened: Timestamp, within: Duration) -> &[T
 /// The last opening known of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opening {
-    pub episode: i64,
+    pub episode: EpisodeKey,
     pub at: Timestamp,
     /// It is gone.
     pub cleared: bool,
@@ -105,7 +105,8 @@ impl Opening {
     /// The one that stands in the status of `problem`, if it ever opened.
     pub fn of(problem: &Problem) -> Option<Self> {
         let status = problem.status.as_ref()?;
-        Some(Self { episode: status.episode, at: status.opened_at?, cleared: status.state == State::Clear })
+        let cleared = status.state == State::Clear;
+        Some(Self { episode: EpisodeKey::of(problem), at: status.opened_at?, cleared })
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;
+use muster_api::problem::EpisodeKey;
 use muster_api::repair::{Mode, RepairRef, Rung, RungAction};
 use muster_api::workflow::{Run, RunSpec};
 use muster_api::{GoDuration, MACHINE_LABEL, Machine, Problem, RepairPolicy, Workflow};
@@ -63,7 +64,8 @@ pub(crate) fn next(case: &Case<'_>) -> Next {
         return Next::Held(held);
     }
     let opened = status.opened_at.or(status.first_seen).unwrap_or(case.now);
-    let of_this = || case.tried.iter().filter(|one| one.episode == status.episode);
+    let episode = EpisodeKey::of(case.problem);
+    let of_this = || case.tried.iter().filter(|one| one.episode == episode);
     if let Some(run) = case.tried.iter().find(|one| one.is_under_way()) {
         return held("UnderWay", format!("run {} is at it", run.run), None);
     }
@@ -82,7 +84,7 @@ pub(crate) fn next(case: &Case<'_>) -> Next {
     if again_at.is_some() {
         return held("AskedAgain", "its last run could not begin".to_owned(), again_at);
     }
-    match choose(case, opened, status.episode) {
+    match choose(case, opened, episode) {
         Choice::Watch(until) => {
             held("Observed", "it is watched whether it clears by itself".to_owned(), Some(until))
         }
@@ -97,7 +99,7 @@ enum Choice {
     Rung(Box<Rung>, Vec<String>),
 }
 
-fn choose(case: &Case<'_>, opened: Timestamp, episode: i64) -> Choice {
+fn choose(case: &Case<'_>, opened: Timestamp, episode: EpisodeKey) -> Choice {
     let spec = &case.policy.spec;
     let quarantine = || {
         let last = spec.rungs.last().filter(|rung| rung.action == RungAction::Quarantine).cloned();
@@ -146,7 +148,7 @@ fn first(climb: &[Tried], rungs: &[Rung]) -> usize {
 }
 
 /// Whether the class was repaired so often on this machine that a person has to look.
-fn enough(case: &Case<'_>, episode: i64) -> Option<String> {
+fn enough(case: &Case<'_>, episode: EpisodeKey) -> Option<String> {
     let limit = case.policy.spec.person_after();
     let recent = |one: &&Tried| one.counts() && elapsed(one.began, case.now) <= limit.within.0;
     let others = case.tried.iter().filter(recent).map(|one| one.episode).filter(|other| *other != episode);
@@ -219,31 +221,28 @@ fn begin(case: &Case<'_>, rung: &Rung, why: Vec<String>, before: usize) -> Next 
     if takes("component") && !parameters.contains_key("component") {
         parameters.insert("component".to_owned(), case.problem.spec.component.clone());
     }
-    let episode = case.problem.status.as_ref().map_or(0, |status| status.episode);
-    let (problem, machine) = (case.problem.name_any(), case.machine.name_any());
-    let run = match before {
-        0 => format!("repair-{problem}-{episode}"),
-        before => format!("repair-{problem}-{episode}-{}", before + 1),
+    let machine = case.machine.name_any();
+    let name_of = |before: usize| {
+        let first = format!("repair-{}-{}", case.problem.name_any(), EpisodeKey::of(case.problem).number);
+        if before == 0 { first } else { format!("{first}-{}", before + 1) }
     };
+    let success_after = GoDuration(case.policy.spec.success_after());
+    // A former life of the problem may have had an episode of that number.
+    let is_free = |run: &String| case.tried.iter().all(|one| one.run != *run);
+    let run = (before..).map(name_of).find(is_free).expect("more numbers than runs");
     let spec = RunSpec {
         workflow: name.to_owned(),
         machine: machine.clone(),
-        problem,
-        episode: Some(episode),
         repair: Some(RepairRef {
-            policy: case.policy.name_any(),
-            class: class.clone(),
-            action,
-            deadline: rung.deadline,
-            success_after: GoDuration(case.policy.spec.success_after()),
             confirm: mode == Mode::Approve,
             verify: rung.verify.clone(),
             model: case.kind.model.to_owned(),
             image: case.kind.image.to_owned(),
             why,
+            ..RepairRef::new((&case.policy.name_any(), class), action, rung.deadline, success_after)
         }),
         parameters,
-        ..RunSpec::default()
+        ..RunSpec::answering(case.problem)
     };
     let mut run = Run::new(&run, spec);
     run.labels_mut().insert(MACHINE_LABEL.to_owned(), machine);

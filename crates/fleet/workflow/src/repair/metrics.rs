@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use muster_api::condition::{self, Status};
-use muster_api::problem::State;
 use muster_api::problem::canary::is_canary;
+use muster_api::problem::{EpisodeKey, State};
 use muster_api::repair::RungAction;
 use muster_api::workflow::{Run, RunPhase};
 use muster_api::{Machine, Problem};
@@ -153,7 +153,7 @@ impl Metrics {
                 }
             }
             State::Clear if matches!(before.state, State::Open | State::Unknown) => {
-                let by = closed_by(tried, now.episode);
+                let by = closed_by(tried, EpisodeKey::of(new));
                 let site = self.word(Label::Site, site);
                 self.closed.get_or_create(&Closed { class: class().class, site, by }).inc();
                 if let (Some(opened), Some(cleared)) = (opened, now.cleared_at)
@@ -207,7 +207,7 @@ impl Metrics {
 
 const PERSON: &str = "person";
 
-fn closed_by(tried: &[Tried], episode: i64) -> &'static str {
+fn closed_by(tried: &[Tried], episode: EpisodeKey) -> &'static str {
     // A problem clears while its repair still watches the machine.
     let mut of_this = tried.iter().filter(|one| one.episode == episode && one.acted).peekable();
     if of_this.peek().is_none() {

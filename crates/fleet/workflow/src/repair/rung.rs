@@ -69,18 +69,9 @@ mod tests {
     use crate::builtin::repairs;
 
     fn rung(confirm: bool, verify: &str) -> RepairRef {
-        RepairRef {
-            policy: "p".into(),
-            class: "runtime.hung".into(),
-            action: RungAction::RestartService,
-            deadline: GoDuration(Duration::from_secs(900)),
-            success_after: GoDuration(Duration::from_secs(3600)),
-            confirm,
-            verify: verify.into(),
-            model: String::new(),
-            image: String::new(),
-            why: String::new(),
-        }
+        let (deadline, success_after) = [900, 3600].map(|time| GoDuration(Duration::from_secs(time))).into();
+        let rung = RepairRef::new(("p", "runtime.hung"), RungAction::RestartService, deadline, success_after);
+        RepairRef { confirm, verify: verify.into(), ..rung }
     }
 
     fn names(confirm: bool, verify: &str) -> Vec<String> {

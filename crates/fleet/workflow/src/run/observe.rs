@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use kube::ResourceExt as _;
 use muster_api::Problem;
+use muster_api::problem::EpisodeKey;
 use muster_api::workflow::{Action, Run, RunChunk, RunPhase, StepStatus};
 use muster_base::clock::elapsed;
 use muster_brake::holds;
@@ -188,7 +189,7 @@ impl Runner {
             return Vec::new();
         }
         let others = self.told.get(&run.spec.problem).into_iter();
-        let same = others.filter(|other| other.spec.episode == run.spec.episode);
+        let same = others.filter(|other| EpisodeKey::of_run(other) == EpisodeKey::of_run(run));
         same.flat_map(|other| step::ticket::told(&other)).collect()
     }
 

@@ -209,12 +209,7 @@ pub(super) fn answer(plan: &mut Plan, machine: &Machine, problem: &Problem, run:
     let has_ended = |run: &&Run| run.status.as_ref().is_some_and(|status| status.phase.is_final());
     match (status.state, run) {
         (State::Open, None) if is_free => {
-            let spec = RunSpec {
-                workflow: CANARY.to_owned(),
-                problem: problem.name_any(),
-                episode: Some(status.episode),
-                ..RunSpec::default()
-            };
+            let spec = RunSpec { workflow: CANARY.to_owned(), ..RunSpec::answering(problem) };
             plan.run = Some(self::run(&canary::answer(problem), machine, spec));
         }
         (State::Clear, run) => plan.spent = run.filter(has_ended).map(|run| run.name_any()),

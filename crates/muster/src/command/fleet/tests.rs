@@ -21,6 +21,7 @@ fn done(operation: &str, revision: u64, field: &str, new: Value) -> Change {
 fn openings_are_read_from_the_changes_of_a_status() {
     let text = |second: i64| Value::from(at(second).to_string());
     let changes = [
+        done("Create", 2, "metadata.creationTimestamp", text(0)),
         done("Create", 2, "spec.class", "io.stall".into()),
         done("Create", 2, "spec.machine", "m1".into()),
         change(3, "status.firstSeen", text(1)),
@@ -38,8 +39,8 @@ fn openings_are_read_from_the_changes_of_a_status() {
         change(8, "status.openedAt", text(75)),
         change(8, "status.state", "Open".into()),
     ];
-    let opening = |episode, seen, opened, cleared: Option<i64>| Opening {
-        episode,
+    let opening = |(filed, number), seen, opened, cleared: Option<i64>| Opening {
+        episode: EpisodeKey { filed: Some(at(filed)), number },
         seen: at(seen),
         opened: at(opened),
         cleared: cleared.map(at),
@@ -47,7 +48,7 @@ fn openings_are_read_from_the_changes_of_a_status() {
     let mut wanted = Course {
         class: "io.stall".to_owned(),
         machine: "m1".to_owned(),
-        openings: vec![opening(1, 1, 4, Some(60)), opening(2, 70, 75, None)],
+        openings: vec![opening((0, 1), 1, 4, Some(60)), opening((0, 2), 70, 75, None)],
         stands: true,
     };
     assert_eq!(course(&changes), wanted);
@@ -60,6 +61,7 @@ fn openings_are_read_from_the_changes_of_a_status() {
     ]);
     assert!(!course(&changes).stands);
     changes.extend([
+        done("Create", 11, "metadata.creationTimestamp", text(97)),
         done("Create", 11, "spec.class", "io.stall".into()),
         done("Create", 11, "spec.machine", "m1".into()),
         change(11, "status.clearedAt", text(98)),
@@ -71,7 +73,7 @@ fn openings_are_read_from_the_changes_of_a_status() {
         change(12, "status.openedAt", text(99)),
         change(12, "status.state", "Open".into()),
     ]);
-    wanted.openings.push(opening(1, 99, 99, None));
+    wanted.openings.push(opening((97, 1), 99, 99, None));
     assert_eq!(course(&changes), wanted);
     assert_eq!(course(&[]), Course::default());
 }

@@ -38,7 +38,7 @@ fn rows(text: &str) -> Vec<(Problem, Vec<Tried>)> {
         };
         let tried = Tried {
             run: format!("r-{name}"),
-            episode: 1,
+            episode: EpisodeKey { filed: None, number: 1 },
             rung: rung(),
             phase,
             acted: !matches!(what, "refused" | "running"),
@@ -52,18 +52,8 @@ fn rows(text: &str) -> Vec<(Problem, Vec<Tried>)> {
 }
 
 fn rung() -> RepairRef {
-    RepairRef {
-        policy: "p".into(),
-        class: "io.stall".into(),
-        action: RungAction::PowerCycle,
-        deadline: GoDuration(Duration::from_secs(1800)),
-        success_after: GoDuration(Duration::from_secs(3600)),
-        confirm: false,
-        verify: String::new(),
-        model: String::new(),
-        image: String::new(),
-        why: String::new(),
-    }
+    let (deadline, success_after) = [1800, 3600].map(|time| GoDuration(Duration::from_secs(time))).into();
+    RepairRef::new(("p", "io.stall"), RungAction::PowerCycle, deadline, success_after)
 }
 
 fn judged(suspect: Suspect, text: &str, minute: i64) -> String {

@@ -1,3 +1,4 @@
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use muster_api::Condition;
 use muster_api::condition::{ACCEPTED, Status};
 use muster_api::machine::{Bmc, MachineSpec, MachineStatus, Maintenance, Phase};
@@ -60,7 +61,7 @@ fn tried(text: &str) -> Vec<Tried> {
         };
         Tried {
             run: format!("run-{word}"),
-            episode: episode.parse().unwrap(),
+            episode: of_first_life(episode.parse().unwrap()),
             rung: rung(action(what)),
             phase,
             acted: !matches!(*end, "refused" | "stopped"),
@@ -72,18 +73,15 @@ fn tried(text: &str) -> Vec<Tried> {
     text.split_whitespace().map(one).collect()
 }
 
+fn of_first_life(number: i64) -> EpisodeKey {
+    EpisodeKey { filed: None, number }
+}
+
 fn rung(action: RungAction) -> RepairRef {
     RepairRef {
-        policy: "p".into(),
-        class: "io.stall".into(),
-        action,
-        deadline: minutes(30),
-        success_after: minutes(7 * 24 * 60),
-        confirm: false,
-        verify: String::new(),
         model: "R1".into(),
         image: "deb12".into(),
-        why: String::new(),
+        ..RepairRef::new(("p", "io.stall"), action, minutes(30), minutes(7 * 24 * 60))
     }
 }
 
@@ -136,12 +134,16 @@ fn scene(ladder: &str, now: i64) -> Scene {
 
 impl Scene {
     fn next(&self, history: &str) -> Next {
+        self.next_after(&tried(history))
+    }
+
+    fn next_after(&self, tried: &[Tried]) -> Next {
         let workflows: Vec<Arc<Workflow>> = builtin::all().into_iter().map(Arc::new).collect();
         next(&Case {
             machine: &self.machine,
             problem: &self.problem,
             policy: &self.policy,
-            tried: &tried(history),
+            tried,
             rates: self.book.rates(),
             kind: Kind { model: "R1", image: "deb12", firmware: "" },
             parents: &self.parents,
@@ -201,6 +203,23 @@ fn what_a_person_has_is_left_to_that_person_until_it_opens_anew() {
         "WithPerson: a person has it since run run-4:quarantine:ok:996..998",
     );
     scene.check(given, "repair-m1.io.stall.sda-4: quarantine");
+}
+
+#[test]
+fn a_problem_that_was_removed_and_filed_anew_counts_from_one_and_is_another() {
+    let mut scene = scene(LADDER, 1100);
+    let given = "4:powerCycle:failed:960..965 4:quarantine:ok:966..968";
+    scene.problem.metadata.creation_timestamp = Some(Time(at(999)));
+    scene.check(given, "repair-m1.io.stall.sda-4: quarantine");
+    let Next::Start(run) = scene.next(given) else { panic!("held") };
+    assert_eq!((run.spec.problem_filed_at, run.spec.episode), (Some(at(999)), Some(4)));
+    let mut one = tried(given);
+    one[0].run = run.name_any();
+    let Next::Start(run) = scene.next_after(&one) else { panic!("held") };
+    assert_eq!(run.name_any(), "repair-m1.io.stall.sda-4-2", "a run of its former life has that name");
+    one[1].episode.filed = Some(at(999));
+    let Next::Held(held) = scene.next_after(&one) else { panic!("not held") };
+    assert_eq!(held.reason, "WithPerson");
 }
 
 #[test]
@@ -324,8 +343,8 @@ fn measured(book: &mut Book, action: RungAction, model: &str, tried: u32, fixed:
         let phase = if number < fixed { RunPhase::Succeeded } else { RunPhase::Failed };
         let run = format!("repair-{problem}-1");
         let (began, ended) = (at(0), Some(at(5)));
-        let one =
-            Tried { run: run.clone(), episode: 1, rung, phase, acted: true, stopped: false, began, ended };
+        let episode = of_first_life(1);
+        let one = Tried { run: run.clone(), episode, rung, phase, acted: true, stopped: false, began, ended };
         book.ran(&problem, &run, Some(one));
     }
 }
@@ -357,7 +376,7 @@ fn a_rung_that_seldom_helps_is_skipped_and_says_its_figures() {
 }
 
 fn opening(episode: i64, minute: i64) -> Opening {
-    Opening { episode, at: at(minute), cleared: false }
+    Opening { episode: of_first_life(episode), at: at(minute), cleared: false }
 }
 
 #[test]

@@ -10,18 +10,9 @@ fn ended() -> Story {
     let mut story = story(builtin::repairs::restart_runtime(), Phase::Healthy);
     story.world.keep = Some(Duration::from_secs(24 * 3600));
     story.world.followed_by = RATES_OVER;
-    story.run.spec.repair = Some(RepairRef {
-        policy: "runtime".into(),
-        class: "runtime.hung".into(),
-        action: RungAction::RestartService,
-        deadline: GoDuration(Duration::from_secs(1800)),
-        success_after: GoDuration(Duration::from_secs(3600)),
-        confirm: false,
-        verify: String::new(),
-        model: String::new(),
-        image: String::new(),
-        why: String::new(),
-    });
+    let (deadline, success_after) = [1800, 3600].map(|time| GoDuration(Duration::from_secs(time))).into();
+    let of = ("runtime", "runtime.hung");
+    story.run.spec.repair = Some(RepairRef::new(of, RungAction::RestartService, deadline, success_after));
     story.settle();
     story.set_problem(State::Clear);
     story.pass_seconds(10);
