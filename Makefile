@@ -21,7 +21,7 @@ test: ## every test, real containers included where the machine allows
 	tests/run
 
 test-slow: ## the tests that take minutes: emulated management controllers, the whole crash matrix, a whole machine in QEMU
-	tests/run --workspace -- --ignored bmc::matrix bmc::silence bmc::redfish::a10_through soak qemu kernel_log
+	tests/run --workspace -- --ignored bmc::matrix bmc::silence bmc::redfish::a10_through bmc::redfish::sensors soak qemu kernel_log
 	tests/run --release --package muster-rehearsal --test rehearsal -- --ignored
 
 test-foreign: ## the story of the demo on the real Kubernetes, built from its Go modules

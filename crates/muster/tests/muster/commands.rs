@@ -69,7 +69,7 @@ fn controllers_that_wait_for_the_lead_show_their_metrics_and_refuse_a_taken_port
         get(&address, "/metrics").map_err(|error| format!("{error}: {}", waiting.words()))
     });
     assert!(metrics.starts_with("HTTP/1.1 200 ") && metrics.ends_with("# EOF\n"), "{metrics}");
-    assert!(metrics.contains("\n# TYPE muster_repairs counter\n"), "{metrics}");
+    assert!(metrics.contains("\n# TYPE muster_canary_seconds histogram\n"), "{metrics}");
     assert!(get(&address, "/healthz").unwrap().ends_with("\r\n\r\nok"));
     assert!(get(&address, "/").unwrap().starts_with("HTTP/1.1 404 "));
     let second = command().stdin(Stdio::null()).output().unwrap();
