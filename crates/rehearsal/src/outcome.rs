@@ -58,6 +58,10 @@ pub struct Outcome {
 pub struct Truth {
     /// Faults that were noticed.
     pub opened: u64,
+    /// Of these false alarms.
+    pub false_alarms: u64,
+    /// Of these the ones for which a machine was interrupted.
+    pub false_repairs: u64,
     /// Of these over, or with a person.
     pub decided: u64,
     /// Of these over without a person.
@@ -78,6 +82,7 @@ impl Truth {
             report.per_rung.iter().map(|(action, line)| (*action, (line.tried, line.fixed))).collect();
         (self.opened, self.decided, self.closed_without_person)
             == (report.opened, report.decided, report.closed_without_person)
+            && (self.false_alarms, self.false_repairs) == (report.false_alarms, report.false_repairs)
             && self.auto_repair_share == report.auto_repair_share
             && self.time_to_repair == report.time_to_repair
             && self.per_rung == rungs

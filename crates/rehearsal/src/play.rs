@@ -25,7 +25,7 @@ use crate::doctors::{self, Doctors};
 use crate::ground::{self, End, Ground, Happening};
 use crate::hands;
 use crate::many::Many;
-use crate::mix::{Fault, Mix};
+use crate::mix::{Fault, Mix, Truth};
 use crate::outcome::Outcome;
 use crate::plane::{Looked, Plane};
 use crate::store::{Place, Store, Task};
@@ -374,6 +374,9 @@ impl<'a> Play<'a> {
         let name = doctors::name(&self.store, machine, class);
         let Some(problem) = self.store.problem(machine, &name) else { return };
         let status = problem.status.clone().unwrap_or_default();
+        // A person who looks finds what is true.
+        let is_false = |index: usize| self.kinds[self.happenings[index].kind].truth == Truth::FalseAlarm;
+        let false_alarm = self.ground[machine].fault.is_some_and(is_false);
         self.episodes.push(Episode {
             problem: name,
             episode: EpisodeKey::of(problem),
@@ -384,6 +387,7 @@ impl<'a> Play<'a> {
             seen: status.first_seen.unwrap_or(self.now),
             opened: self.now,
             cleared: None,
+            false_alarm,
         });
     }
 

@@ -34,6 +34,8 @@ pub struct Episode {
     pub opened: Timestamp,
     /// When it was seen to be gone.
     pub cleared: Option<Timestamp>,
+    /// There was nothing, as a person found.
+    pub false_alarm: bool,
 }
 
 /// Shares are of the problems that are decided: cleared, or in the hands of a person. Times are in seconds.
@@ -52,6 +54,10 @@ pub struct Report {
     pub cleared_by_themselves: u64,
     /// Given to a person.
     pub with_person: u64,
+    /// Problems of which a person said that there was nothing.
+    pub false_alarms: u64,
+    /// Of these the ones for which a machine was interrupted.
+    pub false_repairs: u64,
     /// From first evidence to opening.
     pub time_to_detect: Spread,
     /// From opening to clearing, of what was closed without a person.
@@ -99,7 +105,9 @@ pub struct Line {
     pub decided: u64,
     /// Of these closed without a person.
     pub closed_without_person: u64,
-    /// From opening to clearing, of these.
+    /// From first evidence to opening.
+    pub time_to_detect: Spread,
+    /// From opening to clearing, of what was closed without a person.
     pub time_to_repair: Spread,
 }
 
@@ -121,12 +129,14 @@ struct Group {
     opened: u64,
     decided: u64,
     closed: u64,
+    found_in: Vec<Duration>,
     repaired_in: Vec<Duration>,
 }
 
 impl Group {
-    fn add(&mut self, end: End) {
+    fn add(&mut self, one: &Episode, end: End) {
         self.opened += 1;
+        self.found_in.push(elapsed(one.seen, one.opened));
         match end {
             End::Open => {}
             End::Person => self.decided += 1,
@@ -142,6 +152,7 @@ impl Group {
             opened: self.opened,
             decided: self.decided,
             closed_without_person: self.closed,
+            time_to_detect: Spread::of(self.found_in),
             time_to_repair: Spread::of(self.repaired_in),
         }
     }
@@ -159,8 +170,7 @@ enum End {
 pub fn report(episodes: &[Episode], tried: &BTreeMap<String, Vec<Tried>>) -> Report {
     let mut all = Group::default();
     let (mut classes, mut sites, mut models) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-    let mut found_in = Vec::new();
-    let mut untouched = 0;
+    let (mut untouched, mut false_alarms, mut false_repairs) = (0, 0, 0);
     // Nothing was wrong where a fault was made up.
     for one in episodes.iter().filter(|one| one.class != CANARY) {
         let done = tried.get(&one.problem).map_or(&[][..], Vec::as_slice);
@@ -172,12 +182,14 @@ pub fn report(episodes: &[Episode], tried: &BTreeMap<String, Vec<Tried>>) -> Rep
             (false, Some(cleared)) => End::Closed(elapsed(one.opened, cleared)),
             (false, None) => End::Open,
         };
+        let interrupted = of_this.clone().any(|doing| doing.rung.action.is_disruptive());
+        false_alarms += u64::from(one.false_alarm);
+        false_repairs += u64::from(one.false_alarm && interrupted);
         untouched += u64::from(matches!(end, End::Closed(_)) && of_this.next().is_none());
-        found_in.push(elapsed(one.seen, one.opened));
-        all.add(end);
+        all.add(one, end);
         for (groups, key) in [(&mut classes, &one.class), (&mut sites, &one.site), (&mut models, &one.model)]
         {
-            groups.entry(key.clone()).or_insert_with(Group::default).add(end);
+            groups.entry(key.clone()).or_insert_with(Group::default).add(one, end);
         }
     }
     let lines = |groups: BTreeMap<String, Group>| {
@@ -191,7 +203,9 @@ pub fn report(episodes: &[Episode], tried: &BTreeMap<String, Vec<Tried>>) -> Rep
         auto_repair_share: share(all.closed_without_person, all.decided),
         cleared_by_themselves: untouched,
         with_person: all.decided - all.closed_without_person,
-        time_to_detect: Spread::of(found_in),
+        false_alarms,
+        false_repairs,
+        time_to_detect: all.time_to_detect,
         time_to_repair: all.time_to_repair,
         per_class: lines(classes),
         per_site: lines(sites),
@@ -254,6 +268,7 @@ mod tests {
             seen: at(opened - 5),
             opened: at(opened),
             cleared: cleared.map(at),
+            false_alarm: false,
         }
     }
 
@@ -300,6 +315,23 @@ mod tests {
         assert_eq!(rung(PowerCycle), (1, 0), "it came back 480 s after");
         assert_eq!(found.per_rung.get(&Quarantine), None);
         assert_eq!(found.per_site["a"].opened, 5);
+    }
+
+    #[test]
+    fn a_false_repair_interrupts_a_machine_that_had_nothing() {
+        let nothing = |machine| Episode { false_alarm: true, ..episode(machine, 1, 100, Some(400)) };
+        let mut left = nothing("m1");
+        left.class = "dns.failed".into();
+        let tried =
+            [(RungAction::RestartService, "m2"), (RungAction::Reboot, "m3"), (RungAction::Reboot, "m4")].map(
+                |(action, machine)| {
+                    (format!("{machine}.io.stall"), vec![doing(1, action, RunPhase::Succeeded, 110, 200)])
+                },
+            );
+        let episodes = [left, nothing("m2"), nothing("m3"), episode("m4", 1, 130, Some(400))];
+        let found = report(&episodes, &BTreeMap::from(tried));
+        assert_eq!((found.opened, found.false_alarms, found.false_repairs), (4, 3, 1));
+        assert_eq!(found.per_class["dns.failed"].time_to_detect.max, 5.0);
     }
 
     #[test]

@@ -53,8 +53,12 @@ pub(crate) async fn run(args: FleetReportArgs) -> Result<(), Failure> {
     }
 }
 
+/// Where a person says why there was nothing; it holds for the opening of that moment.
+const FALSE_ALARM: &str = "metadata.annotations[\"muster.dev/false-alarm\"]";
+
 /// What the report needs to know of a Problem.
-const FIELDS: [&str; 8] = [
+const FIELDS: [&str; 9] = [
+    FALSE_ALARM,
     "metadata.creationTimestamp",
     "spec.class",
     "spec.machine",
@@ -110,6 +114,7 @@ async fn count(client: &Client, since: Timestamp, until: Timestamp) -> Result<To
             seen: one.seen,
             opened: one.opened,
             cleared: one.cleared,
+            false_alarm: one.false_alarm,
         }));
     }
     Ok(Told { since, until, report: report(&episodes, &tried), held_now })
@@ -134,6 +139,7 @@ struct Opening {
     seen: Timestamp,
     opened: Timestamp,
     cleared: Option<Timestamp>,
+    false_alarm: bool,
 }
 
 /// What happened to one Problem.
@@ -151,7 +157,7 @@ fn course(changes: &[Change]) -> Course {
     let mut fields: BTreeMap<&str, &Value> = BTreeMap::new();
     let mut course = Course::default();
     // The last opening since it was filed.
-    let mut known = None;
+    let (mut known, mut said) = (None, None);
     let mut changes = changes.iter().peekable();
     while let Some(change) = changes.next() {
         fields.insert(&change.field, &change.new);
@@ -161,7 +167,7 @@ fn course(changes: &[Change]) -> Course {
         course.stands = change.operation != Operation::Delete;
         if !course.stands {
             // What is filed again is another.
-            (known, fields) = (None, BTreeMap::new());
+            (known, said, fields) = (None, None, BTreeMap::new());
             continue;
         }
         let text = |field: &str| fields.get(field)?.as_str();
@@ -173,7 +179,7 @@ fn course(changes: &[Change]) -> Course {
         let episode = EpisodeKey { filed: time("metadata.creationTimestamp"), number };
         if let Some(opened) = time("status.openedAt").filter(|_| 0 < number && known < Some(episode)) {
             let seen = time("status.firstSeen").unwrap_or(opened);
-            course.openings.push(Opening { episode, seen, opened, cleared: None });
+            course.openings.push(Opening { episode, seen, opened, cleared: None, false_alarm: false });
             known = Some(episode);
         }
         if text("status.state") == Some("Clear")
@@ -182,6 +188,14 @@ fn course(changes: &[Change]) -> Course {
         {
             last.cleared = time("status.clearedAt");
         }
+        let says = text(FALSE_ALARM).map(str::to_owned);
+        if says != said
+            && known.is_some()
+            && let Some(last) = course.openings.last_mut()
+        {
+            last.false_alarm = says.is_some();
+        }
+        said = says;
     }
     course
 }
@@ -210,6 +224,8 @@ fn summary(told: &Told) -> Rows {
         figure("  of these by themselves", report.cleared_by_themselves.to_string()),
         figure("given to a person", report.with_person.to_string()),
         figure("share without a person", percent(report.closed_without_person, report.decided)),
+        figure("false alarms, as persons say", report.false_alarms.to_string()),
+        figure("  of these interrupted a machine", report.false_repairs.to_string()),
         figure("time to detect, p50 / p99", {
             format!("{} / {}", seconds(report.time_to_detect.p50), seconds(report.time_to_detect.p99))
         }),
@@ -220,13 +236,24 @@ fn summary(told: &Told) -> Rows {
 }
 
 fn lines(name: &str, lines: &BTreeMap<String, Line>) -> Rows {
-    let mut rows = vec![row([name, "OPENED", "DECIDED", "WITHOUT A PERSON", "REPAIR P50", "REPAIR P99"])];
+    let mut rows = vec![row([
+        name,
+        "OPENED",
+        "DECIDED",
+        "WITHOUT A PERSON",
+        "DETECT P50",
+        "DETECT P99",
+        "REPAIR P50",
+        "REPAIR P99",
+    ])];
     rows.extend(lines.iter().map(|(key, line)| {
         vec![
             if key.is_empty() { "-".to_owned() } else { key.clone() },
             line.opened.to_string(),
             line.decided.to_string(),
             percent(line.closed_without_person, line.decided),
+            seconds(line.time_to_detect.p50),
+            seconds(line.time_to_detect.p99),
             seconds(line.time_to_repair.p50),
             seconds(line.time_to_repair.p99),
         ]

@@ -113,12 +113,20 @@ fn report(cluster: &Cluster) -> Value {
 
 fn the_report_tells_both_also_when_the_runs_are_gone(cluster: &Cluster) {
     // The history sees what was written a moment later.
+    let reason = "muster.dev/false-alarm=it was stopped on purpose";
+    let said = cluster.kubectl(&["annotate", "problem", HUNG, reason]);
+    assert!(said.status.success(), "{said:?}");
     let before = wait_for("report of both", 10 * SECOND, || {
         let report = report(cluster);
         let rung = &report["perRung"]["restartService"];
-        if report["decided"] == 2 && rung["tried"] == 2 { Ok(report) } else { Err(report.to_string()) }
+        if report["decided"] == 2 && rung["tried"] == 2 && report["falseAlarms"] == 1 {
+            Ok(report)
+        } else {
+            Err(report.to_string())
+        }
     });
-    for (field, value) in [("opened", 2), ("closedWithoutPerson", 2), ("withPerson", 0)] {
+    for (field, value) in [("opened", 2), ("closedWithoutPerson", 2), ("withPerson", 0), ("falseRepairs", 0)]
+    {
         assert_eq!(before[field], value, "{field}: {before}");
     }
     for class in ["runtime.dead", "runtime.hung"] {

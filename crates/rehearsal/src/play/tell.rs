@@ -74,6 +74,10 @@ fn truth(play: &Play<'_>, tried: &BTreeMap<String, Vec<Tried>>) -> Truth {
     let mut times = Vec::new();
     for (index, (opened, cleared)) in &play.noticed {
         truth.opened += 1;
+        let one = &play.happenings[*index];
+        let is_false = play.kinds[one.kind].truth == mix::Truth::FalseAlarm;
+        truth.false_alarms += u64::from(is_false);
+        truth.false_repairs += u64::from(is_false && 0 < one.disruptive);
         let person = play.with_person.contains_key(index);
         truth.decided += u64::from(person || cleared.is_some());
         if let Some(cleared) = cleared.filter(|_| !person) {

@@ -44,6 +44,7 @@ fn openings_are_read_from_the_changes_of_a_status() {
         seen: at(seen),
         opened: at(opened),
         cleared: cleared.map(at),
+        false_alarm: false,
     };
     let mut wanted = Course {
         class: "io.stall".to_owned(),
@@ -52,6 +53,14 @@ fn openings_are_read_from_the_changes_of_a_status() {
         stands: true,
     };
     assert_eq!(course(&changes), wanted);
+    // What is said of one opening is not said of the next, and may be taken back.
+    let mut said = changes.to_vec();
+    said.insert(10, change(6, FALSE_ALARM, "the cable of the sensor".into()));
+    wanted.openings[0].false_alarm = true;
+    assert_eq!(course(&said), wanted);
+    said.insert(13, change(7, FALSE_ALARM, Value::Null));
+    wanted.openings[0].false_alarm = false;
+    assert_eq!(course(&said), wanted);
     // A person removed it while it was open, and it was filed anew.
     let mut changes = changes.to_vec();
     changes.extend([
