@@ -1,5 +1,7 @@
 //! Which opening of which life of a problem.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
@@ -28,6 +30,22 @@ impl EpisodeKey {
     /// The opening that `run` is for.
     pub fn of_run(run: &Run) -> Self {
         Self { filed: run.spec.problem_filed_at, number: run.spec.episode.unwrap_or_default() }
+    }
+
+    /// Whether `problem` is in this opening; whoever does not say when it was filed means the one that is there.
+    pub fn is_of(self, problem: &Problem) -> bool {
+        let now = Self::of(problem);
+        now.number == self.number && self.filed.is_none_or(|filed| now.filed == Some(filed))
+    }
+}
+
+/// As a part of keys under which others are told of it.
+impl fmt::Display for EpisodeKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(filed) = self.filed {
+            write!(f, "{filed}/")?;
+        }
+        write!(f, "{}", self.number)
     }
 }
 

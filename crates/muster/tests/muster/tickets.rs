@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use muster_api::machine::MachineSpec;
-use muster_api::problem::ProblemSpec;
+use muster_api::problem::{EpisodeKey, ProblemSpec};
 use muster_api::repair::{Mail, Mode, RepairPolicySpec, Rung, RungAction, Ticket};
 use muster_api::site::SiteSpec;
 use muster_api::workflow::{Action, Step};
@@ -175,10 +175,11 @@ fn a_person_is_told_by_e_mail_of_a_machine_and_once_of_what_many_have_in_common(
     desk.wait_for(&[of_machine, of_many]);
     wait_for("the condition", SECONDS, || {
         let problem: Problem = block_on(Api::all(client.clone()).get(PARENT)).unwrap();
+        let opening = EpisodeKey::of(&problem);
         let conditions = problem.status.unwrap_or_default().conditions;
         let told = conditions.iter().find(|one| one.r#type == "MailTold").map(|one| one.message.clone());
         let port = desk.port;
-        let text = format!("{PARENT}/1: told desk@example.org by localhost:{port}");
+        let text = format!("{PARENT}/{opening}: told desk@example.org by localhost:{port}");
         if told.as_ref() == Some(&text) { Ok(()) } else { Err(format!("{told:?}")) }
     });
     plane.kill_and_start();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use muster_api::condition::{self, Status};
-use muster_api::problem::{ProblemStatus, State, SuspectKind};
+use muster_api::problem::{EpisodeKey, ProblemStatus, State, SuspectKind};
 use muster_api::{Condition, Problem, RepairPolicy};
 use muster_base::clock::elapsed;
 use serde_json::json;
@@ -79,7 +79,7 @@ pub(crate) fn plan(world: &World<'_>) -> Plan {
         plan.sooner(left);
         return plan;
     }
-    let opening = format!("{}/{}", world.parent.name_any(), status.episode);
+    let opening = format!("{}/{}", world.parent.name_any(), EpisodeKey::of(world.parent));
     let failing = format!("{opening}/failed");
     let identity = if world.failed.is_some() { failing.clone() } else { opening };
     for way in Way::of(ticket.as_ref()) {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use muster_api::condition::{self, ACCEPTED, Status};
 use muster_api::machine::Phase;
-use muster_api::problem::State;
+use muster_api::problem::{EpisodeKey, State};
 use muster_api::workflow::{Action, Run, RunPhase, RunStatus, Step, StepCounts, WorkflowPurpose};
 use muster_api::{Condition, Machine, Workflow};
 use muster_base::clock::elapsed;
@@ -145,10 +145,11 @@ pub(crate) fn cause_gone(run: &Run, world: &World) -> Option<String> {
         return None;
     }
     let problem = world.problems.iter().find(|problem| problem.name_any() == run.spec.problem);
-    let Some(status) = problem.and_then(|problem| problem.status.as_ref()) else {
+    let Some((problem, status)) = problem.and_then(|problem| Some((problem, problem.status.as_ref()?)))
+    else {
         return Some(format!("problem {} is not there any more", run.spec.problem));
     };
-    if run.spec.episode.is_some_and(|episode| episode != status.episode) {
+    if run.spec.episode.is_some() && !EpisodeKey::of_run(run).is_of(problem) {
         return Some(format!("problem {} is in another episode by now", run.spec.problem));
     }
     (status.state == State::Clear).then(|| format!("problem {} cleared by itself", run.spec.problem))

@@ -6,7 +6,7 @@ mod tickets;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::ResourceExt as _;
 use muster_api::condition::{self, ACCEPTED, Status};
 use muster_api::disruption::{DisruptionPhase, DisruptionStatus};
@@ -189,6 +189,12 @@ impl Story {
         self.world.node = Some(Arc::new(node));
     }
 
+    fn filed(&mut self, second: i64) {
+        let mut problem = (*self.world.problems[0]).clone();
+        problem.metadata.creation_timestamp = Some(Time(at(second)));
+        self.world.problems = vec![Arc::new(problem)];
+    }
+
     fn set_problem(&mut self, state: State) {
         let mut problem = (*self.world.problems[0]).clone();
         problem.status.as_mut().unwrap().state = state;
@@ -366,6 +372,19 @@ fn without_a_grant_nothing_is_touched_and_a_cleared_problem_ends_the_wait() {
     assert_eq!(story.done, ["claim", "ask", "release", "let go"]);
     assert_eq!((story.status().phase, story.phase()), (RunPhase::Cancelled, Phase::Healthy));
     assert_eq!(story.status().message, "step grant: problem m1.runtime.hung cleared by itself");
+}
+
+#[test]
+fn a_problem_that_was_filed_anew_ends_the_wait_of_a_run_for_the_one_before() {
+    let mut story = story(builtin::repairs::restart_runtime(), Phase::Healthy);
+    story.filed(0);
+    story.run.spec.problem_filed_at = Some(at(0));
+    story.grant = DisruptionPhase::Waiting;
+    story.settle();
+    assert_eq!(story.done, ["claim", "ask"]);
+    story.filed(60);
+    story.settle();
+    assert_eq!(story.status().message, "step grant: problem m1.runtime.hung is in another episode by now");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Tells a person.
 
 use kube::ResourceExt as _;
+use muster_api::problem::EpisodeKey;
 use muster_api::workflow::{Action, Run, StepStatus};
 use serde_json::json;
 
@@ -42,7 +43,7 @@ fn facts(run: &Run, world: &World) -> serde_json::Value {
 fn cause(run: &Run, step: &StepStatus) -> String {
     match (run.spec.problem.as_str(), run.spec.episode) {
         ("", _) | (_, None) => format!("{}/{}", run.name_any(), step.step.name),
-        (problem, Some(episode)) => format!("{problem}/{episode}"),
+        (problem, Some(_)) => format!("{problem}/{}", EpisodeKey::of_run(run)),
     }
 }
 

@@ -86,6 +86,18 @@ fn the_mail_is_told_although_the_webhook_fails_and_is_not_told_again() {
 }
 
 #[test]
+fn one_who_knew_the_key_of_a_problem_that_was_removed_is_told_of_the_one_that_was_filed_anew() {
+    let mut workflow = builtin::repairs::quarantine();
+    workflow.spec.steps[0].attempts = 1;
+    let mut story = story(workflow, Phase::Healthy);
+    story.filed(60);
+    story.run.spec.problem_filed_at = Some(at(60));
+    story.world.ticket = Some(Ticket { webhook: "http://desk/".into(), ..Ticket::default() });
+    story.settle();
+    assert_eq!(story.told(), [format!("call m1.runtime.hung/{}/1/1", at(60))]);
+}
+
+#[test]
 fn what_another_run_has_told_for_the_same_opening_is_told() {
     let mut story = quarantine(5);
     story.world.told = vec!["http://desk/".to_owned()];
