@@ -10,9 +10,9 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use muster_base::task::{Kind, Tasks};
+use muster_base::port;
+use muster_base::task::Tasks;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +22,6 @@ use super::tls::{Keys, common_name};
 
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 const HEADER_WITHIN: Duration = Duration::from_secs(10);
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// A review holds an object twice, each below 1.5 MiB.
 const BODY_BYTES_MAX: usize = 8 << 20;
 const CONNECTIONS_MAX: usize = 256;
@@ -31,22 +30,8 @@ const STREAMS_MAX: u32 = 64;
 
 /// Serves until shutdown begins.
 pub(super) fn listen(listener: TcpListener, keys: Arc<Keys>, service: Arc<Service>, tasks: &Tasks) {
-    let (shutdown, all) = (tasks.shutdown_token(), tasks.clone());
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    tasks.spawn(Kind::Service, "history port", async move {
-        while let Some(accepted) = shutdown.run_until_cancelled(listener.accept()).await {
-            let (Ok((stream, peer)), Ok(place)) = (accepted, Arc::clone(&places).try_acquire_owned()) else {
-                // Out of file descriptors or places: connections that end give some back.
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            };
-            let acceptor = TlsAcceptor::from(keys.settings());
-            let (service, shutdown) = (Arc::clone(&service), shutdown.clone());
-            all.spawn(Kind::Request, format!("history client {peer}"), async move {
-                connection(stream, acceptor, service, shutdown).await;
-                drop(place);
-            });
-        }
+    port::serve(listener, CONNECTIONS_MAX, "history", tasks, move |stream, shutdown| {
+        connection(stream, TlsAcceptor::from(keys.settings()), Arc::clone(&service), shutdown)
     });
 }
 

@@ -12,11 +12,11 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use muster_apiserver::EXPOSITION_TYPE;
-use muster_base::task::{Kind, Tasks};
+use muster_base::port;
+use muster_base::task::Tasks;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 
 use crate::failure::Failure;
 use crate::plane::{bind, exposition};
@@ -25,7 +25,6 @@ const HEADER_WITHIN: Duration = Duration::from_secs(10);
 /// A connection is cut off after so long, idle or not: who scrapes comes again.
 const CONNECTION_MAX: Duration = Duration::from_secs(300);
 const CONNECTIONS_MAX: usize = 32;
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Answers `/metrics`, and `/healthz` for as long as the process lives; ends with `tasks`.
 pub(super) async fn serve(
@@ -38,23 +37,10 @@ pub(super) async fn serve(
         .local_addr()
         .map_err(|error| Failure::failed("cannot tell where the metrics are served", &error))?;
     tracing::info!(address = %bound, "metrics are served");
-    let (shutdown, all) = (tasks.shutdown_token(), tasks.clone());
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    tasks.spawn(Kind::Service, "metrics port", async move {
-        while let Some(accepted) = shutdown.run_until_cancelled(listener.accept()).await {
-            let (Ok((stream, peer)), Ok(place)) = (accepted, Arc::clone(&places).try_acquire_owned()) else {
-                // Out of file descriptors or places: connections that end give some back.
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            };
-            let (registry, shutdown) = (Arc::clone(&registry), shutdown.clone());
-            all.spawn(Kind::Request, format!("metrics client {peer}"), async move {
-                let answered = tokio::time::timeout(CONNECTION_MAX, connection(stream, registry));
-                // Either it was answered, or it is cut off.
-                let _ended = shutdown.run_until_cancelled(answered).await;
-                drop(place);
-            });
-        }
+    port::serve(listener, CONNECTIONS_MAX, "metrics", tasks, move |stream, shutdown| {
+        let answered = tokio::time::timeout(CONNECTION_MAX, connection(stream, Arc::clone(&registry)));
+        // Either it was answered, or it is cut off.
+        async move { shutdown.run_until_cancelled(answered).await.map_or((), |ended| ended.unwrap_or_default()) }
     });
     Ok(())
 }

@@ -16,7 +16,8 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use muster_base::clock::SharedClock;
-use muster_base::task::{Kind, Tasks};
+use muster_base::port;
+use muster_base::task::Tasks;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::net::{TcpListener, TcpStream};
@@ -71,6 +72,11 @@ pub enum ServeError {
 /// A bound server.
 pub struct Server {
     listener: TcpListener,
+    desk: Arc<Desk>,
+}
+
+/// What answers a connection.
+struct Desk {
     acceptor: TlsAcceptor,
     readers: Arc<[String]>,
     logs: Logs,
@@ -81,6 +87,8 @@ type Body = BoxBody<Bytes, io::Error>;
 
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 const HEADER_LIMIT: Duration = Duration::from_secs(10);
+/// A log that is followed holds one.
+const CONNECTIONS_MAX: usize = 1024;
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 fn acceptor(tls: &Tls) -> Result<TlsAcceptor, ServeError> {
@@ -128,28 +136,22 @@ impl Server {
         let acceptor = acceptor(tls)?;
         let listener =
             TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })?;
-        Ok(Self { listener, acceptor, readers: tls.readers.clone().into(), logs, clock })
+        Ok(Self {
+            listener,
+            desk: Arc::new(Desk { acceptor, readers: tls.readers.clone().into(), logs, clock }),
+        })
     }
 
     /// Serves until shutdown begins.
     pub fn start(self, tasks: &Tasks) {
-        let shutdown = tasks.shutdown_token();
-        let (server, all) = (Arc::new(self), tasks.clone());
-        tasks.spawn(Kind::Service, "log server", async move {
-            while let Some(accepted) = shutdown.run_until_cancelled(server.listener.accept()).await {
-                let Ok((stream, peer)) = accepted else {
-                    // Out of file descriptors: wait for some to be given back.
-                    tokio::time::sleep(LOOK_EVERY).await;
-                    continue;
-                };
-                let (server, shutdown) = (server.clone(), shutdown.clone());
-                all.spawn(Kind::Request, format!("log client {peer}"), async move {
-                    shutdown.run_until_cancelled(server.connection(stream)).await
-                });
-            }
+        port::serve(self.listener, CONNECTIONS_MAX, "log", tasks, move |stream, shutdown| {
+            let desk = Arc::clone(&self.desk);
+            async move { shutdown.run_until_cancelled(desk.connection(stream)).await.unwrap_or_default() }
         });
     }
+}
 
+impl Desk {
     async fn connection(&self, stream: TcpStream) {
         let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_LIMIT, self.acceptor.accept(stream)).await else {
             return;
