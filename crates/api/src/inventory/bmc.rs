@@ -5,8 +5,8 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Sensors a reading keeps.
-pub const SENSORS_KEPT: usize = 64;
+/// Sensors a reading keeps; of more, those that are bad come first.
+pub const SENSORS_KEPT: usize = 256;
 /// Events a reading keeps; older ones stand in the controller's own log.
 pub const EVENTS_KEPT: usize = 32;
 
@@ -57,7 +57,7 @@ pub struct BmcReadingStatus {
     pub identity: Identity,
     /// Temperatures, fans, power, as last read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 256))]
     pub sensors: Vec<Sensor>,
     /// When identity, sensors and events were last read; rarer than the power state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -120,4 +120,44 @@ pub struct LogRecord {
     pub severity: String,
     /// What happened.
     pub message: String,
+}
+
+impl Sensor {
+    /// Whether the controller's verdict is bad: one of Redfish, or one of IPMI (non-critical, critical, non-recoverable).
+    pub fn is_bad(&self) -> bool {
+        matches!(
+            self.health.to_ascii_lowercase().as_str(),
+            "warning" | "critical" | "nc" | "cr" | "nr" | "lcr" | "ucr" | "lnr" | "unr" | "lnc" | "unc"
+        )
+    }
+
+    /// What a reading keeps of all sensors, in their order.
+    #[must_use]
+    pub fn kept(mut all: Vec<Self>) -> Vec<Self> {
+        if SENSORS_KEPT < all.len() {
+            all.sort_by_key(|sensor| !sensor.is_bad());
+            all.truncate(SENSORS_KEPT);
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_too_many_sensors_none_that_is_bad_is_lost() {
+        let sensor = |number: usize| Sensor {
+            name: format!("s{number}"),
+            value: None,
+            unit: "Cel".to_owned(),
+            health: if number == SENSORS_KEPT { "Critical" } else { "OK" }.to_owned(),
+        };
+        let kept = Sensor::kept((0..=SENSORS_KEPT).map(sensor).collect());
+        assert_eq!(kept.len(), SENSORS_KEPT);
+        assert_eq!((kept[0].name.as_str(), kept[1].name.as_str()), ("s256", "s0"));
+        let few = [sensor(1), sensor(SENSORS_KEPT)].to_vec();
+        assert_eq!(Sensor::kept(few.clone()), few);
+    }
 }

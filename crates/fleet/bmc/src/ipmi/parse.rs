@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use muster_api::inventory::bmc::{EVENTS_KEPT, Identity, LogRecord, SENSORS_KEPT, Sensor};
+use muster_api::inventory::bmc::{EVENTS_KEPT, Identity, LogRecord, Sensor};
 use muster_api::order::Answer;
 
 use crate::bmc::{Power, Read, ReadError};
@@ -118,7 +118,7 @@ pub(super) fn sensors(text: &str) -> Vec<Sensor> {
             health: (*health).to_owned(),
         })
     };
-    text.lines().filter_map(row).take(SENSORS_KEPT).collect()
+    Sensor::kept(text.lines().filter_map(row).collect())
 }
 
 /// Lines of `id,date,time,sensor,event,direction`; the date is `Pre-Init` where the clock was not set.

@@ -1,6 +1,6 @@
 //! Redfish documents as controllers really send them: keys in another case, members missing, numbers as text.
 
-use muster_api::inventory::bmc::{EVENTS_KEPT, LogRecord, SENSORS_KEPT, Sensor};
+use muster_api::inventory::bmc::{EVENTS_KEPT, LogRecord, Sensor};
 use serde_json::Value;
 
 /// The member of that name; another case will do.
@@ -93,7 +93,7 @@ pub(super) fn sensors(thermal: &Value, power: &Value) -> Vec<Sensor> {
         list(power, &["PowerControl"]).iter().filter_map(|one| sensor(one, "PowerConsumedWatts", "W"));
     let supplies =
         list(power, &["PowerSupplies"]).iter().filter_map(|one| sensor(one, "LastPowerOutputWatts", "W"));
-    temperatures.chain(fans).chain(watts).chain(supplies).take(SENSORS_KEPT).collect()
+    Sensor::kept(temperatures.chain(fans).chain(watts).chain(supplies).collect())
 }
 
 /// The last records of a log's entries, oldest first: by their time, for controllers list them either way.

@@ -1,6 +1,7 @@
 //! What the API tells of this machine: its planned maintenance, its hardware against its profile, its settings against its
 //! role, its management controller's sensors. And whether the API answers at all.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,18 +72,25 @@ impl Rules {
         if !reading.reachable {
             return Vec::new();
         }
-        let of = |sensor: &Sensor| {
+        // Controllers give one name to several: of these the bad one speaks.
+        let mut sensors: Vec<&Sensor> = reading.sensors.iter().collect();
+        sensors.sort_by_key(|sensor| !sensor.is_bad());
+        let (mut found, mut spoke) = (Vec::new(), BTreeSet::new());
+        for sensor in sensors {
             let rule = match sensor.unit.as_str() {
                 "Cel" => &self.hot,
                 "RPM" | "%" => &self.fan,
                 "W" | "V" | "A" | "Amps" => &self.power,
-                _ => return None,
+                _ => continue,
             };
-            let value = sensor.value.map(|value| format!(" at {value} {}", sensor.unit)).unwrap_or_default();
-            let bad = is_bad(&sensor.health).then(|| format!("{}{value}: {}", sensor.name, sensor.health));
-            Some(Finding::of(rule, &sensor.name, bad))
-        };
-        reading.sensors.iter().filter_map(of).collect()
+            if spoke.insert((&rule.class, &sensor.name)) {
+                let unit = &sensor.unit;
+                let value = sensor.value.map(|value| format!(" at {value} {unit}")).unwrap_or_default();
+                let bad = sensor.is_bad().then(|| format!("{}{value}: {}", sensor.name, sensor.health));
+                found.push(Finding::of(rule, &sensor.name, bad));
+            }
+        }
+        found
     }
 
     fn settings(&self, role: &MachineRole, roots: &Roots) -> Finding {
@@ -94,14 +102,6 @@ impl Rules {
         let other: Vec<String> = role.spec.sysctls.iter().filter_map(differs).collect();
         Finding::of(&self.drift, "sysctls", told(&other.iter().collect::<Vec<_>>()))
     }
-}
-
-/// The verdicts of Redfish, and those of IPMI: non-critical, critical, non-recoverable.
-fn is_bad(health: &str) -> bool {
-    matches!(
-        health.to_ascii_lowercase().as_str(),
-        "warning" | "critical" | "nc" | "cr" | "nr" | "lcr" | "ucr" | "lnr" | "unr" | "lnc" | "unc"
-    )
 }
 
 fn told(parts: &[&String]) -> Option<String> {
@@ -273,6 +273,7 @@ mod tests {
         };
         let sensors = vec![
             sensor("CPU1", 97.0, "Cel", "Critical"),
+            sensor("CPU1", 41.0, "Cel", "OK"),
             sensor("Inlet", 25.0, "Cel", "OK"),
             sensor("FAN 3", 0.0, "RPM", "cr"),
             sensor("PSU2", 0.0, "W", "Warning"),

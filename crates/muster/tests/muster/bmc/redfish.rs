@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use kube::api::ListParams;
 use kube::{Api, Client};
-use muster_api::Problem;
+
 use muster_api::order::{OrderPhase, Verb};
 use muster_api::problem::State;
+use muster_api::{BmcReading, Problem};
 use serde_json::{Value, json};
 
 use super::emulator::{Sushy, system};
@@ -218,7 +219,12 @@ fn sensors_behind_redfish_are_told_by_the_doctor_and_clear_when_they_are_well() 
     let expected = ["fan.failed", "power.failed", "temp.high"].map(str::to_owned);
     wait_for("problems of the sensors", Duration::from_secs(60), || {
         let (open, _) = classes(&client);
-        if expected.iter().all(|class| open.contains(class)) { Ok(()) } else { Err(format!("{open:?}")) }
+        let reading = || block_on(Api::<BmcReading>::all(client.clone()).get_opt("m0"));
+        if expected.iter().all(|class| open.contains(class)) {
+            Ok(())
+        } else {
+            Err(format!("{open:?} of {:?}", reading()))
+        }
     });
     is_bad.store(false, Ordering::Relaxed);
     // Sensors are read every five minutes; two of quiet follow.
