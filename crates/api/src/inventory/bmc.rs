@@ -1,5 +1,7 @@
 //! What a machine's management controller told.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -131,14 +133,25 @@ impl Sensor {
         )
     }
 
-    /// What a reading keeps of all sensors, in their order.
+    /// What a reading keeps of all sensors, in their order. Of several that bear one name it is the first, or the first
+    /// that is bad.
     #[must_use]
-    pub fn kept(mut all: Vec<Self>) -> Vec<Self> {
-        if SENSORS_KEPT < all.len() {
-            all.sort_by_key(|sensor| !sensor.is_bad());
-            all.truncate(SENSORS_KEPT);
+    pub fn kept(all: Vec<Self>) -> Vec<Self> {
+        let mut kept: Vec<Self> = Vec::new();
+        let mut places: HashMap<(String, String), usize> = HashMap::new();
+        for sensor in all {
+            let place = *places.entry((sensor.name.clone(), sensor.unit.clone())).or_insert(kept.len());
+            match kept.get_mut(place) {
+                None => kept.push(sensor),
+                Some(same) if sensor.is_bad() && !same.is_bad() => *same = sensor,
+                Some(_) => {}
+            }
         }
-        all
+        if SENSORS_KEPT < kept.len() {
+            kept.sort_by_key(|sensor| !sensor.is_bad());
+            kept.truncate(SENSORS_KEPT);
+        }
+        kept
     }
 }
 
@@ -159,5 +172,9 @@ mod tests {
         assert_eq!((kept[0].name.as_str(), kept[1].name.as_str()), ("s256", "s0"));
         let few = [sensor(1), sensor(SENSORS_KEPT)].to_vec();
         assert_eq!(Sensor::kept(few.clone()), few);
+        let bad = Sensor { health: "cr".to_owned(), ..sensor(1) };
+        let fan = Sensor { unit: "RPM".to_owned(), ..sensor(1) };
+        let of_one_name = [sensor(1), fan.clone(), bad.clone(), sensor(1)].to_vec();
+        assert_eq!(Sensor::kept(of_one_name), [bad, fan], "one of a name clears when all are well");
     }
 }

