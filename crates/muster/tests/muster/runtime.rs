@@ -112,10 +112,10 @@ fn report(cluster: &Cluster) -> Value {
 }
 
 fn the_report_tells_both_also_when_the_runs_are_gone(cluster: &Cluster) {
-    // The history sees what was written a moment later.
     let reason = "muster.dev/false-alarm=it was stopped on purpose";
     let said = cluster.kubectl(&["annotate", "problem", HUNG, reason]);
     assert!(said.status.success(), "{said:?}");
+    // The history sees what was written a moment later.
     let before = wait_for("report of both", 10 * SECOND, || {
         let report = report(cluster);
         let rung = &report["perRung"]["restartService"];

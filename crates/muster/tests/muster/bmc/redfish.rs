@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use kube::api::ListParams;
 use kube::{Api, Client};
-
 use muster_api::order::{OrderPhase, Verb};
 use muster_api::problem::State;
 use muster_api::{BmcReading, Problem};
