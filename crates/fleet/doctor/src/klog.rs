@@ -5,6 +5,7 @@ pub(crate) mod record;
 pub(crate) mod replay;
 pub(crate) mod rules;
 pub(crate) mod scan;
+mod set;
 pub(crate) mod stream;
 
 /// Name of the detector.

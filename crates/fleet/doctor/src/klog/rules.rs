@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use muster_api::GoDuration;
-use regex::bytes::{Regex, RegexBuilder};
+use regex::bytes::{Captures, Regex, RegexBuilder};
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
@@ -29,7 +29,7 @@ const COUNT_MAX: u32 = 10_000;
 #[derive(Clone, Debug)]
 pub(crate) struct LineRule {
     pub(crate) rule: Arc<Rule>,
-    pub(crate) pattern: Regex,
+    pub(crate) pattern: Pattern,
     /// The component; absent: the group `component` of the expression.
     pub(crate) component: Option<String>,
     /// The component is a disk or a part of one.
@@ -49,6 +49,27 @@ impl LineRule {
         };
         let is_none = self.is_disk && !virtual_devices && is_virtual_disk(&part);
         (!is_none).then_some(part)
+    }
+}
+
+/// An expression that compiles. It is kept compiled once it was asked for: most never find anything.
+#[derive(Clone, Debug)]
+pub(crate) struct Pattern {
+    text: String,
+    compiled: OnceLock<Option<Regex>>,
+}
+
+impl Pattern {
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    fn captures<'line>(&self, line: &'line [u8]) -> Option<Captures<'line>> {
+        let compiled = || {
+            let tell = |error: &String| tracing::error!(error, pattern = self.text, "a rule finds nothing");
+            compile(&self.text).inspect_err(tell).ok()
+        };
+        self.compiled.get_or_init(compiled).as_ref()?.captures(line)
     }
 }
 
@@ -178,14 +199,15 @@ fn build(written: Written) -> Result<LineRule, String> {
     if 1 < count && within.is_none() {
         return Err(format!("{name}: within: must say in which time {count} lines open it"));
     }
-    let pattern = compile(&pattern).map_err(|text| format!("{name}: pattern: {text}"))?;
-    let captured = pattern.capture_names().flatten().any(|group| group == "component");
+    let compiled = compile(&pattern).map_err(|text| format!("{name}: pattern: {text}"))?;
+    let captured = compiled.capture_names().flatten().any(|group| group == "component");
     if component.is_some() == captured {
         return Err(format!("{name}: component: give either this or a group (?<component>…) in the pattern"));
     }
     let window = within.unwrap_or(quiet).0;
     let opens = Opens::Within { count, window };
     let rule = Arc::new(Rule { name, class, source: SOURCE, opens, quiet: quiet.0, shadow });
+    let pattern = Pattern { text: pattern, compiled: OnceLock::new() };
     Ok(LineRule { rule, pattern, component, is_disk: disk })
 }
 

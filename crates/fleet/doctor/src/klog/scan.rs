@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use muster_base::clock::elapsed;
-use regex::bytes::{RegexSet, RegexSetBuilder};
 
 use super::SOURCE;
 use super::record::Record;
 use super::rules::LineRule;
+use super::set::Set;
 use crate::rule::{Finding, Rule, Sign};
 
 /// Lines of one class that become evidence at once, and how many more each second. The others are counted.
@@ -18,8 +18,6 @@ const BURST: u32 = 20;
 const PER_SECOND: u32 = 2;
 /// What is kept of a class's own parts while counting, before all others count as one.
 const COUNTED_MAX: usize = 256;
-/// Bytes of all expressions together, compiled.
-const SET_BYTES_MAX: usize = 2 << 20;
 /// How old a record may be that was there before the doctor first looked.
 const OLD: Duration = Duration::from_secs(600);
 /// Devices that are files or memory: what is wrong with them shows below them, or is no fault of the machine.
@@ -64,7 +62,7 @@ impl Bucket {
 pub(crate) struct Scanner {
     rules: Vec<LineRule>,
     /// All patterns at once, for the lines that none is about; absent where they are too much together.
-    set: Option<RegexSet>,
+    set: Option<Set>,
     lost: Arc<Rule>,
     trust: Trust,
     /// The last record that was looked at.
@@ -80,14 +78,8 @@ pub(crate) struct Scanner {
 
 impl Scanner {
     pub(crate) fn new(rules: Vec<LineRule>, trust: Trust) -> Self {
-        let patterns = rules.iter().map(|rule| rule.pattern.as_str());
-        let set = RegexSetBuilder::new(patterns)
-            .unicode(false)
-            .size_limit(SET_BYTES_MAX)
-            .dfa_size_limit(SET_BYTES_MAX)
-            .build()
-            .inspect_err(|error| tracing::info!(%error, "the rules of the kernel log are tried one by one"))
-            .ok();
+        let patterns: Vec<&str> = rules.iter().map(|rule| rule.pattern.text()).collect();
+        let set = Set::new(&patterns);
         Self {
             rules,
             set,
@@ -135,8 +127,8 @@ impl Scanner {
         if record.at_us < self.from_us {
             return;
         }
-        let matching: Vec<usize> = match &self.set {
-            Some(set) => set.matches(record.text.as_bytes()).into_iter().collect(),
+        let matching: Vec<usize> = match &mut self.set {
+            Some(set) => set.matching(record.text.as_bytes()),
             None => (0..self.rules.len()).collect(),
         };
         for at in matching {

@@ -152,3 +152,22 @@ fn a_line_that_explodes_in_other_engines_costs_little() {
     assert_eq!(found.len(), usize::try_from(BURST).unwrap() + 1);
     assert!(found.iter().all(|finding| finding.component.chars().count() <= 64));
 }
+
+#[test]
+fn rules_that_are_too_much_together_are_tried_one_by_one() {
+    let rule = |at: usize| {
+        format!(
+            "- {{name: r{at}, class: disk.r{at}, component: x, pattern: 'r{at} (?:[a-z]{{1,40}} ){{1,40}}z', quiet: 1m}}\n"
+        )
+    };
+    let text: String = (0..200).map(rule).collect();
+    let (mut rules, mut faults) = (Vec::new(), Vec::new());
+    rules::parse("mine.yaml", &text, &mut rules, &mut faults);
+    assert_eq!((rules.len(), faults.first()), (200, None));
+    let mut scanner = Scanner::new(rules, Trust::default());
+    assert!(scanner.set.is_none());
+    for line in ["3,7,100,-;r7 went bad z", "3,8,100,-;r8 went bad", "3,9,100,-;r199 a z"] {
+        scanner.line(line, now());
+    }
+    assert_eq!(shown(&scanner.found()), ["disk.r7 x: bad", "disk.r199 x: bad"]);
+}
