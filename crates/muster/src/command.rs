@@ -18,6 +18,7 @@ use std::future::Future;
 use clap::CommandFactory as _;
 use muster_api::{Disruption, DisruptionBudget, Machine, MachineClaim, Problem};
 use muster_base::clock::{SharedClock, SteadyClock, SystemClock};
+use tokio::runtime::Builder;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::doctor::DoctorCommand;
@@ -94,26 +95,33 @@ pub(crate) fn steady_clock() -> SharedClock {
 
 /// Runs a command that ends by itself.
 fn wait(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::failed("cannot start the runtime", &error))?
-        .block_on(work)
+    on(&mut Builder::new_current_thread(), work)
 }
 
 /// What is logged where nothing else is said.
 const LOG: &str = "info";
 
 /// Runs a command that stays, with a log on standard error.
-pub(crate) fn service(log: &str, work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+fn service(log: &str, work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    service_on(&mut Builder::new_multi_thread(), log, work)
+}
+
+/// The same, on the threads of the builder.
+fn service_on(
+    builder: &mut Builder,
+    log: &str,
+    work: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(log)
         .map_err(|error| Failure::Refused(format!("{log:?} is no filter of the log: {error}")))?;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::failed("cannot start the runtime", &error))?
-        .block_on(work)
+    on(builder, work)
+}
+
+fn on(builder: &mut Builder, work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime =
+        builder.enable_all().build().map_err(|error| Failure::failed("cannot start the runtime", &error))?;
+    runtime.block_on(work)
 }
 
 /// The name of this machine: the given one, else its host name in the syntax of object names.

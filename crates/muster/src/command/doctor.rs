@@ -7,11 +7,16 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use muster_api::probe::KMSG_SOCKET;
 use muster_base::task::{Kind, Tasks};
 use muster_doctor::{Config, Doctor, Local, Roots, Trust};
+use tokio::runtime::Builder;
 
-use super::{LOG, clock, machine_name, service};
+use super::{LOG, clock, machine_name, service_on};
 use crate::cli::DoctorArgs;
 use crate::failure::Failure;
 use crate::signals;
+
+/// Threads of the doctor, on a machine of however many cores: each has memory of its own, and there is little to do. The
+/// second goes on while one waits for a file of the kernel's.
+const WORKERS: usize = 2;
 
 /// Reads its kubeconfig, gives every power away, then starts.
 pub(crate) fn run(mut args: DoctorArgs) -> Result<(), Failure> {
@@ -34,7 +39,7 @@ pub(crate) fn run(mut args: DoctorArgs) -> Result<(), Failure> {
         nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM)
             .map_err(|error| Failure::failed("cannot be tied to the parent process", &error))?;
     }
-    service(LOG, async move {
+    service_on(Builder::new_multi_thread().worker_threads(WORKERS), LOG, async move {
         let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
             .await
             .map_err(|error| Failure::failed(format!("{path}: not a usable kubeconfig"), &error))?;

@@ -219,7 +219,8 @@ pub(crate) fn up_with(cluster: &Cluster, environment: &[(&str, &str)]) -> Proces
     server
 }
 
-/// The doctor's process is nobody's, without a capability, and can get none; its identity reads and files Problems.
+/// The doctor's process is nobody's, without a capability, can get none, and stays small; its identity reads and files
+/// Problems.
 fn the_doctor_has_no_powers(cluster: &Cluster) {
     let status = wait_for("doctor", 10 * SECOND, || doctor_status(cluster).ok_or_else(|| "none".to_owned()));
     let line =
@@ -231,6 +232,8 @@ fn the_doctor_has_no_powers(cluster: &Cluster) {
     assert_eq!(line("NoNewPrivs:"), "1");
     // 2: the kernel filters its system calls.
     assert_eq!(line("Seccomp:"), "2");
+    let threads: u32 = line("Threads:").parse().unwrap();
+    assert!(threads < 8, "{threads} threads");
     let may = |verb: &str, resource: &str| {
         let doctor = "--as=system:muster:doctor";
         let output = cluster.kubectl(&["auth", "can-i", verb, resource, doctor]);
@@ -287,7 +290,8 @@ fn no_sweep_found_anything(cluster: &Cluster) {
 fn a_machine_becomes_healthy_carries_an_application_and_is_healed_while_it_runs_on() {
     needs_containers!();
     let cluster = Cluster::new();
-    let _server = up(&cluster);
+    // As many threads as on sixteen cores.
+    let _server = up_with(&cluster, &[("TOKIO_WORKER_THREADS", "16")]);
     takes_the_machine_in(&cluster);
     let address = runs_the_application(&cluster);
     heals_a_hung_runtime(&cluster, &address, &mut Calm);
